@@ -1,0 +1,117 @@
+"""The result of a run, and its stored form: one JSON document from which every table, plot and report is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+RESULT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorResult:
+    """One operator of the program (folded: ``count`` equal rounds are one row).
+
+    Attributes:
+        start_s, end_s: of the first round.
+        time_s: all rounds together, end - start summed; ``share``: of the whole latency.
+        bound_by: ``compute:<unit>``, ``memory:<name>``, ``launch`` or ``wait``: the resource that held it longest.
+        roof_s: roofline time of this operator's bytes under the schedule and its work, all rounds.
+        intensity: dense FLOPs (2 MACs) plus vector operations per off-chip byte; 0 where no byte moves off chip.
+        bytes_by_memory: memory name to (read bytes, written bytes), all rounds.
+        energy_j: component to joules, all rounds, dynamic only.
+        breakdown: named parts of the time in cycles, of one round.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    alternative: str
+    count: int
+    start_s: float
+    end_s: float
+    time_s: float
+    share: float
+    bound_by: str
+    roof_s: float
+    macs: int
+    executed_macs: int
+    vector_ops: int
+    compute_format: str
+    pattern: str
+    intensity: float
+    dram_bytes: int
+    compulsory_bytes: int
+    bytes_by_memory: Mapping[str, tuple[int, int]]
+    energy_j: Mapping[str, float]
+    breakdown: Mapping[str, int] = field(default_factory=dict)
+    fell_back_from: str | None = None
+    alternatives: tuple[tuple[str, int, str], ...] = ()
+    """(name, estimated cycles, why not chosen; empty for the chosen one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A busy stretch of one unit or port, for the timeline: operator, stage, start and end in cycles."""
+
+    resource: str
+    operator: str
+    stage: str
+    start_cycles: int
+    end_cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What ``cyclewright.run`` returns.
+
+    Attributes (beside the obvious):
+        flops: 2 x dense MACs; ``executed_flops``: 2 x MACs issued; ``vector_ops``: elementwise operations beside them.
+        mfu: flops / (latency x dense peak of the format that carries most MACs).
+        roofline_s: lower bound of the graph's compulsory work at data-sheet rates.
+        bound_by: the resource that is busy longest (``compute:sm``, ``memory:hbm``, ``launch``).
+        dram_bytes: all off-chip bytes; ``compulsory_bytes`` and ``extra_bytes`` split them.
+        energy_j: total; ``energy_by_component``: sums to it, ``static`` included.
+        interval: metric to (low, high) over the box of assumed numbers; empty where none enters or it was not asked for.
+        busy: resource to busy seconds.
+        memory_over_time: (seconds, live on-chip bytes, live off-chip bytes) at each operator's start.
+        provenance: hashes, versions, the leaves used with their source.
+        meta: timings of the tool itself; outside the result's digest.
+    """
+
+    model: str
+    hardware: str
+    fidelity: str
+    phase: str
+    settings: Mapping[str, str | int | float | bool]
+    latency_s: float
+    cycles: int
+    clock_hz: float
+    energy_j: float
+    macs: int
+    flops: int
+    executed_flops: int
+    vector_ops: int
+    parameters: int
+    stored_weight_bytes: int
+    kv_cache_bytes: int
+    dram_bytes: int
+    compulsory_bytes: int
+    extra_bytes: int
+    roofline_s: float
+    bound_by: str
+    mfu: float
+    peak_memory_bytes: int
+    fits: bool
+    energy_by_component: Mapping[str, float]
+    busy: Mapping[str, float]
+    bytes_by_memory: Mapping[str, tuple[int, int]]
+    operators: tuple[OperatorResult, ...]
+    memory_over_time: tuple[tuple[float, int, int], ...]
+    timeline: tuple[Span, ...]
+    warnings: tuple[str, ...]
+    roofs: Mapping[str, float]
+    """Roofs for plots: ``compute:<unit>:<format>`` in operations/s, ``memory:<name>`` in bytes/s."""
+    interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    meta: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,3 @@
+"""placeholder"""
+
+CYCLEWRIGHT_PACKAGE = "0.1.0"
