@@ -112,6 +112,8 @@ class Result:
     warnings: tuple[str, ...]
     roofs: Mapping[str, float]
     """Roofs for plots: ``compute:<unit>:<format>`` in operations/s, ``memory:<name>`` in bytes/s."""
+    capacities: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    """Memory name to (capacity in bytes, whether it is off chip), in the order of the spec; reports compare peaks with it."""
     interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     meta: Mapping[str, object] = field(default_factory=dict)
