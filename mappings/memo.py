@@ -1,0 +1,92 @@
+"""Equal operators are mapped once per run: what makes two operators equal, and how a mapping is handed from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+
+from mappings.dataflow import Alternative, MappedOperator, Segment, Stage, Transfer
+from workloads.graph import Operator, Tensor
+
+
+def operator_names(operator: Operator) -> tuple[str, ...]:
+    """The tensors of an operator in the order in which two equal operators correspond (each name once)."""
+    return tuple(dict.fromkeys((*operator.inputs, *operator.outputs, *operator.internal)))
+
+
+def fingerprint(operator: Operator, tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Hashable:
+    """A key that is equal for two operators exactly if a mapper must treat them alike: everything but names and origin."""
+    index = {name: place for place, name in enumerate(names)}
+    nests = tuple(
+        (
+            nest.dims,
+            nest.function,
+            nest.vector_ops,
+            tuple((index[operand.tensor], operand.axes) for operand in nest.reads),
+            tuple((index[operand.tensor], operand.axes) for operand in nest.writes),
+        )
+        for nest in operator.nests
+    )
+    kinds = []
+    for name in names:
+        tensor = operator.internal.get(name) or tensors[name]
+        alias = index.get(tensor.alias_of, -1) if tensor.alias_of is not None else -2
+        kinds.append((tensor.shape, tensor.format, tensor.role, tensor.sparsity, alias, tensor.region_bytes))
+    return (
+        operator.kind,
+        tuple(index[name] for name in operator.inputs),
+        tuple(index[name] for name in operator.outputs),
+        nests,
+        tuple(kinds),
+        tuple(sorted(operator.attributes.items())),
+        tuple(sorted((index[name], size) for name, size in operator.read_bytes.items() if name in index)),
+    )
+
+
+def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> MappedOperator:
+    """``mapped`` for an equal operator called ``name``, its tensors renamed by ``names`` (names that it lacks stay)."""
+    if all(old == new for old, new in names.items()):
+        return mapped if mapped.operator == name else replace(mapped, operator=name)
+    transfers: dict[int, tuple[Transfer, ...]] = {}
+    return replace(
+        mapped,
+        operator=name,
+        alternatives=tuple(_renamed(alternative, names, transfers) for alternative in mapped.alternatives),
+        reads=_renamed_sizes(mapped.reads, names),
+        writes=_renamed_sizes(mapped.writes, names),
+    )
+
+
+def _renamed(alternative: Alternative, names: Mapping[str, str], done: dict[int, tuple[Transfer, ...]]) -> Alternative:
+    return Alternative(
+        alternative.name,
+        tuple(_renamed_stage(stage, names, done) for stage in alternative.stages),
+        alternative.edges,
+        alternative.working_set_bytes,
+        alternative.cycles_estimate,
+        alternative.actions,
+        alternative.breakdown,
+        alternative.notes,
+    )
+
+
+def _renamed_stage(stage: Stage, names: Mapping[str, str], done: dict[int, tuple[Transfer, ...]]) -> Stage:
+    if not any(segment.transfers for segment in stage.segments):
+        return stage
+    segments = []
+    for segment in stage.segments:
+        moved = done.get(id(segment.transfers))
+        if moved is None:
+            moved = tuple(Transfer(names.get(t.tensor, t.tensor), t.bytes, t.source, t.target, t.access_bytes) for t in segment.transfers)
+            done[id(segment.transfers)] = moved
+        segments.append(Segment(segment.repeat, segment.cycles, moved))
+    return Stage(stage.name, stage.unit, tuple(segments), stage.overlap)
+
+
+def _renamed_sizes(sizes: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+    """Two views of one tensor become one entry: their bytes add up."""
+    total: dict[str, int] = {}
+    for old, size in sizes.items():
+        new = names.get(old, old)
+        total[new] = total.get(new, 0) + size
+    return total
