@@ -1,0 +1,200 @@
+"""``run`` and the steps behind it: load, map, schedule, simulate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclewright import CYCLEWRIGHT_PACKAGE
+from hwspecs import load_hardware
+from hwspecs.hardware import Hardware
+from hwspecs.vocabulary.errors import ArgumentError
+from hwspecs.vocabulary.suggest import did_you_mean
+from simulator.result import Result
+from workloads import load_model
+from workloads.graph import OperatorGraph
+
+__all__ = ["FIDELITIES", "Prepared", "Result", "document_of", "evaluate", "load_hardware", "load_model", "prepare", "run"]
+
+FIDELITIES = ("roofline", "tile", "cycle")
+Overrides = Sequence[str] | Mapping[str, object]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model and a device, loaded: everything that ``evaluate`` needs, and what variations of the device start from.
+
+    Attributes:
+        hardware_source: name or path that the device was loaded from; None if the caller gave a ``Hardware``.
+        overrides: the caller's changes of the spec: dotted path to text with a unit or SI number.
+        load_s: seconds that loading took.
+    """
+
+    graph: OperatorGraph
+    hardware: Hardware
+    hardware_source: str | None
+    overrides: Mapping[str, object]
+    fidelity: str
+    model_source: str
+    load_s: float
+
+
+def run(
+    model: str | Path | OperatorGraph,
+    hardware: str | Path | Hardware,
+    *,
+    phase: str | None = None,
+    batch: int = 1,
+    context: int | None = None,
+    tokens: int | None = None,
+    format: str | None = None,
+    sparsity: str | None = None,
+    fidelity: str = "tile",
+    overrides: Overrides = (),
+    dims: Mapping[str, int] | None = None,
+    unknown_op: str = "refuse",
+    interval: bool = False,
+) -> Result:
+    """What a model costs on a device: cycles, seconds, joules, bytes, and why.
+
+    Args:
+        model: zoo name, ``gemm:MxNxK`` and the like, path to an ONNX file or a Hugging Face ``config.json``, or a graph.
+        hardware: name of the library, path to a spec, or a ``Hardware``.
+        phase: ``prefill``, ``decode`` or ``encode`` for models that have phases.
+        batch: sequences or images at once.
+        context: positions that a decode step attends to, the new token among them.
+        tokens: prompt length of a prefill or sequence length of an encoder.
+        format: number format (``bf16``, ``w4a16``, ...); None takes the device's default.
+        sparsity: ``2:4``, ``unstructured:0.5``, ... of the weights.
+        fidelity: ``roofline``, ``tile`` or ``cycle``.
+        overrides: changes of the spec, ``["memory.hbm.bandwidth=4 TB/s"]`` or a mapping of path to text or SI number.
+        dims: values of an ONNX model's dynamic axes.
+        unknown_op: ``refuse`` or ``bytes-only`` for ONNX operators that the importer does not know.
+        interval: also evaluate the box of the spec's assumed numbers and fill ``Result.interval``.
+
+    Raises:
+        CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
+    """
+    prepared = prepare(
+        model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
+        overrides=overrides, dims=dims, unknown_op=unknown_op,
+    )  # fmt: skip
+    result = evaluate(prepared)
+    if not interval:
+        return result
+    from cyclewright.interval import interval_of
+
+    start = time.perf_counter()
+    bounds = interval_of(prepared, result)
+    timings = {**dict(result.meta["timings_s"]), "interval": time.perf_counter() - start}  # type: ignore[call-overload]
+    return dataclasses.replace(result, interval=bounds, meta={**result.meta, "timings_s": timings})
+
+
+def prepare(
+    model: str | Path | OperatorGraph,
+    hardware: str | Path | Hardware,
+    *,
+    phase: str | None = None,
+    batch: int = 1,
+    context: int | None = None,
+    tokens: int | None = None,
+    format: str | None = None,
+    sparsity: str | None = None,
+    fidelity: str = "tile",
+    overrides: Overrides = (),
+    dims: Mapping[str, int] | None = None,
+    unknown_op: str = "refuse",
+) -> Prepared:
+    """Check the arguments and load model and device; arguments as in ``run``."""
+    if fidelity not in FIDELITIES:
+        raise ArgumentError(f"unknown fidelity {fidelity!r}", where="fidelity", hint=did_you_mean(fidelity, FIDELITIES))
+    for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
+    changes = overrides_of(overrides)
+    start = time.perf_counter()
+    if isinstance(hardware, Hardware):
+        if changes:
+            raise ArgumentError("a loaded Hardware takes no overrides", where="overrides", hint="give its name or path instead")
+        device, source = hardware, None
+    else:
+        source = str(hardware)
+        device = load_hardware(source, changes)
+    if isinstance(model, OperatorGraph):
+        graph = model
+    else:
+        graph = load_model(
+            str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format or device.default_format, sparsity=sparsity,
+            dims=dims, unknown_op=unknown_op,
+        )  # fmt: skip
+    name = graph.name if isinstance(model, OperatorGraph) else str(model)
+    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start)
+
+
+def overrides_of(overrides: Overrides) -> dict[str, object]:
+    """Changes as a mapping of path to value: splits ``PATH=VALUE`` texts.
+
+    Raises:
+        ArgumentError: a text without ``=``, or one path twice.
+    """
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    if isinstance(overrides, str):
+        raise ArgumentError("overrides is one text", where="overrides", hint='give a list, ["memory.hbm.bandwidth=4 TB/s"]')
+    changes: dict[str, object] = {}
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        path, value = path.strip(), value.strip()
+        if not equals or not path or not value:
+            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint='write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"')
+        if path in changes:
+            raise ArgumentError(f"{path} is set twice", where="--set", hint="set each leaf once")
+        changes[path] = value
+    return changes
+
+
+def evaluate(prepared: Prepared, hardware: Hardware | None = None, *, timeline: bool = True) -> Result:
+    """Map, schedule and simulate a prepared model, on its own device or on a variation of it.
+
+    Returns:
+        The result with provenance and the tool's own timings under ``meta``.
+    """
+    from ilp import trivial_schedule
+    from mappings import map_graph
+    from simulator import simulate
+
+    device = hardware or prepared.hardware
+    marks = [time.perf_counter()]
+    mapped = map_graph(prepared.graph, device)
+    marks.append(time.perf_counter())
+    schedule = trivial_schedule(mapped)
+    marks.append(time.perf_counter())
+    result = simulate(mapped, schedule, fidelity=prepared.fidelity, timeline=timeline)
+    marks.append(time.perf_counter())
+    if not timeline:
+        return result
+    steps = dict(zip(("map", "schedule", "simulate"), (after - before for before, after in zip(marks, marks[1:], strict=False)), strict=True))
+    meta = {**result.meta, "timings_s": {"load": prepared.load_s, **steps}, "python": platform.python_version()}
+    return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared, device)}, meta=meta)
+
+
+def _provenance(prepared: Prepared, device: Hardware) -> dict[str, object]:
+    return {
+        "cyclewright": CYCLEWRIGHT_PACKAGE,
+        "model_source": str(prepared.graph.meta.get("source", prepared.model_source)),
+        "hardware_digest": device.digest,
+        "overrides": {path: str(value) for path, value in prepared.overrides.items()},
+    }
+
+
+def document_of(result: Result) -> dict[str, Any]:
+    """The stored form of a result as plain data, exactly what ``-o FILE.json`` writes."""
+    from simulator.stored import to_json
+
+    document: dict[str, Any] = json.loads(to_json(result))
+    return document

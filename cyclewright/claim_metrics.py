@@ -1,0 +1,116 @@
+"""What a ledger row may measure: a closed set of names, paths and two-operand verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cyclewright.metrics import Document, metric_names, metric_of, metric_value
+from hwspecs.vocabulary.errors import ArgumentError, UnknownNameError
+from hwspecs.vocabulary.suggest import did_you_mean
+from workloads.graph import OperatorGraph
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRun:
+    """One run behind a row: the graph and the stored form of the result."""
+
+    graph: OperatorGraph
+    document: Document
+
+
+def _active_parameters(run: ClaimRun) -> float:
+    from workloads import counts
+
+    return float(counts(run.graph).active_parameters)
+
+
+def _kv_cache_bytes_per_token(run: ClaimRun) -> float:
+    positions = int(run.graph.meta.get("context") or run.graph.meta.get("tokens") or 0)
+    if not positions:
+        raise ArgumentError(f"{run.graph.name} has no context to divide its KV cache by", hint="give phase and context")
+    return float(run.document["kv_cache_bytes"]) / (positions * int(run.graph.meta.get("batch", 1)))
+
+
+def _stored_bits_per_parameter(run: ClaimRun) -> float:
+    return 8.0 * float(run.document["stored_weight_bytes"]) / float(run.document["parameters"])
+
+
+DERIVED: dict[str, Callable[[ClaimRun], float]] = {
+    "active_parameters": _active_parameters,
+    "kv_cache_bytes_per_token": _kv_cache_bytes_per_token,
+    "stored_bits_per_parameter": _stored_bits_per_parameter,
+}
+VERBS: dict[str, Callable[[float, float], float]] = {
+    "ratio": lambda a, b: a / b,
+    "difference": lambda a, b: a - b,
+    "sum": lambda a, b: a + b,
+}
+
+
+def measure(metric: str, runs: Mapping[str, ClaimRun], *, where: str) -> float:
+    """The value of a row's metric in SI.
+
+    Raises:
+        UnknownNameError: no such metric, path or run.
+        ArgumentError: the form is none of the allowed ones, or a division by zero.
+    """
+    words = metric.split()
+    if len(words) == 1:
+        return _operand(words[0], runs, where)
+    if len(words) != 3 or words[0] not in VERBS:
+        raise ArgumentError(f"cannot read the metric {metric!r}", where=where, hint="write NAME, or ratio | difference | sum A B")
+    first, second = (_operand(word, runs, where) for word in words[1:])
+    if words[0] == "ratio" and not second:
+        raise ArgumentError(f"{words[2]} is zero, there is no ratio", where=where)
+    return VERBS[words[0]](first, second)
+
+
+def check_form(metric: str, runs: Mapping[str, object]) -> str | None:
+    """What is wrong with the form of a metric, before anything runs; None if nothing is."""
+    words = metric.split()
+    if len(words) == 3 and words[0] in VERBS:
+        words = words[1:]
+    elif len(words) != 1:
+        return f"cannot read the metric {metric!r}: write NAME, or {' | '.join(VERBS)} A B"
+    if len(runs) > 1:
+        for word in words:
+            if word.partition(".")[0] not in runs:
+                return f"the metric's {word!r} names none of the runs {', '.join(runs)}: write RUN.NAME"
+    return None
+
+
+def _operand(text: str, runs: Mapping[str, ClaimRun], where: str) -> float:
+    name, dot, rest = text.partition(".")
+    if name in runs and dot:
+        run, path = runs[name], rest
+    elif len(runs) == 1:
+        run, path = next(iter(runs.values())), text
+    else:
+        raise UnknownNameError(f"{text!r} names no run", where=where, hint=did_you_mean(name, runs))
+    if path in DERIVED:
+        return DERIVED[path](run)
+    if path.lower() in metric_names():
+        return metric_value(run.document, metric_of(path))
+    return _at_path(run.document, path, where)
+
+
+def _at_path(document: Document, path: str, where: str) -> float:
+    value: Any = document
+    rest = path
+    while rest:
+        choices = value if isinstance(value, Mapping) else {row["name"]: row for row in value} if _named_rows(value) else {}
+        # names of operators and components hold dots themselves, so the longest that fits is taken
+        key = max((name for name in choices if rest == name or rest.startswith(name + ".")), key=len, default=None)
+        if key is None:
+            known = sorted({*choices, *(metric_names() if value is document else ()), *(DERIVED if value is document else ())})
+            raise UnknownNameError(f"no metric {path!r}", where=where, hint=did_you_mean(rest, known))
+        value, rest = choices[key], rest[len(key) + 1 :]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnknownNameError(f"{path!r} is not a number of the result", where=where, hint="give the path of a number")
+    return float(value)
+
+
+def _named_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) and "name" in row for row in value)

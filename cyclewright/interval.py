@@ -1,0 +1,63 @@
+"""The interval of a result over the box of assumed numbers.
+
+A spec's ``assumed`` numbers state a low and a high. Each is set to either end alone, which shows the direction in which it
+moves a metric; then all are set to their lowering ends together, and to their raising ends. For a metric that is monotone in
+every assumed number these two corners bound it over the whole box; the interval also includes every single run, so it is never narrower than what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cyclewright.api import Prepared, evaluate
+from cyclewright.variation import vary
+from hwspecs.hardware import Hardware, Leaf
+from simulator.result import Result
+
+METRICS = ("latency_s", "energy_j")
+_EVEN = 1e-12
+
+
+def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
+    """Assumed numbers with bounds that can enter the result: those of units that run nothing are left out."""
+    idle = {f"unit.{name}." for name in hardware.units} - {f"unit.{row.unit}." for row in result.operators}
+    return tuple(
+        leaf
+        for leaf in hardware.leaves.values()
+        if leaf.source == "assumed" and leaf.low is not None and leaf.high is not None and leaf.low < leaf.high
+        if not any(leaf.path.startswith(prefix) for prefix in idle)
+    )
+
+
+def interval_of(prepared: Prepared, base: Result) -> Mapping[str, tuple[float, float]]:
+    """(low, high) of latency and energy; a metric that no assumed number moves is left out.
+
+    Costs two runs for each assumed number and up to two for each metric.
+    """
+    seen = {metric: [getattr(base, metric)] for metric in METRICS}
+    ends: dict[str, tuple[list[tuple[str, object]], list[tuple[str, object]]]] = {metric: ([], []) for metric in METRICS}
+    for leaf in assumed_leaves(prepared.hardware, base):
+        runs = [(value, evaluate(prepared, vary(prepared, [(leaf.path, value)]), timeline=False)) for value in _bounds(leaf)]
+        for metric in METRICS:
+            (low_value, low), (high_value, high) = sorted(((value, getattr(run, metric)) for value, run in runs), key=lambda pair: pair[1])
+            if high - low > _EVEN * high:
+                ends[metric][0].append((leaf.path, low_value))
+                ends[metric][1].append((leaf.path, high_value))
+            seen[metric] += [low, high]
+    corners: dict[tuple[tuple[str, object], ...], Result] = {}
+    for metric in METRICS:
+        for corner in ends[metric]:
+            if len(corner) > 1:
+                key = tuple(corner)
+                if key not in corners:
+                    corners[key] = evaluate(prepared, vary(prepared, corner), timeline=False)
+                seen[metric].append(getattr(corners[key], metric))
+    return {metric: (min(values), max(values)) for metric, values in seen.items() if max(values) - min(values) > _EVEN * max(values)}
+
+
+def _bounds(leaf: Leaf) -> tuple[float | int, float | int]:
+    assert leaf.low is not None
+    assert leaf.high is not None
+    if isinstance(leaf.value, int):
+        return round(leaf.low), round(leaf.high)
+    return leaf.low, leaf.high

@@ -1,0 +1,160 @@
+"""Output files: the suffix picks the form; everything is checked before the run and rendered before the first byte is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwspecs.vocabulary.atomic import write_atomic
+from hwspecs.vocabulary.errors import ArgumentError
+
+SUFFIXES = {
+    "run": (".html", ".json", ".csv", ".svg", ".png", ".trace.json"),
+    "whatif": (".html", ".json", ".csv", ".svg", ".png"),
+    "roofline": (".svg", ".png", ".json", ".csv", ".html"),
+    "compare": (".json", ".csv"),
+    "claims": (".json", ".csv"),
+}
+"""What each command can write."""
+
+
+def suffix_of(path: str | Path, command: str) -> str:
+    """The suffix of ``path`` that names a form ``command`` can write (``.trace.json`` before ``.json``).
+
+    Raises:
+        ArgumentError: the suffix is missing or unknown.
+    """
+    name = Path(path).name.lower()
+    known = SUFFIXES[command]
+    for suffix in sorted(known, key=len, reverse=True):
+        if name.endswith(suffix) and name != suffix:
+            return suffix
+    raise ArgumentError(f"the suffix of {Path(path).name!r} names no form that {command} writes", where=str(path), hint=f"use one of {' '.join(known)}")
+
+
+def check_outputs(paths: Iterable[str | Path], command: str) -> tuple[Path, ...]:
+    """Check every output path before any work is done.
+
+    Raises:
+        ArgumentError: unknown suffix, no such folder, a folder that cannot be written, a path that is a folder, or one path twice.
+    """
+    checked: list[Path] = []
+    for given in paths:
+        path = Path(given)
+        suffix_of(path, command)
+        where = str(path)
+        if path.is_dir():
+            raise ArgumentError(f"{path} is a folder", where=where, hint="give the path of a file")
+        if not path.parent.is_dir():
+            raise ArgumentError(f"there is no folder {path.parent}", where=where, hint="create it first")
+        if not os.access(path.parent, os.W_OK):
+            raise ArgumentError(f"the folder {path.parent} cannot be written", where=where, hint="give a path in a folder that is writable")
+        if path in checked:
+            raise ArgumentError(f"{path} is given twice", where=where, hint="give each output once")
+        checked.append(path)
+    return tuple(checked)
+
+
+def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
+    """Write rendered files, each atomically."""
+    for path, data in contents:
+        write_atomic(path, data)
+
+
+def save(result: Any, *paths: str | Path, whatif: Mapping[str, Any] | None = None) -> None:
+    """Write a result of ``cyclewright.run`` (or its stored form) to files; the suffix picks the form.
+
+    ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` roofline, ``.trace.json`` timeline for Perfetto.
+
+    Raises:
+        ArgumentError: an unknown suffix or a path that cannot be written.
+    """
+    from cyclewright.api import document_of
+
+    targets = check_outputs(paths, "run")
+    document = result if isinstance(result, Mapping) else document_of(result)
+    write_all([(path, render_run(document, path, whatif=whatif)) for path in targets])
+
+
+def render_run(document: Mapping[str, Any], path: Path, *, whatif: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of one output of ``run`` or ``roofline``."""
+    suffix = suffix_of(path, "run")
+    if suffix == ".trace.json":
+        from cyclewright.trace import chrome_trace
+
+        return json_bytes(chrome_trace(document))
+    if suffix == ".json":
+        return json_bytes(document)
+    if suffix == ".csv":
+        return operators_csv(document)
+    if suffix == ".html":
+        from cyclewright.report import render
+
+        return render(document, whatif=whatif).encode("utf-8")
+    from cyclewright.plots import write_roofline
+
+    return figure_bytes(lambda target: write_roofline(document, target), suffix)
+
+
+def render_whatif(document: Mapping[str, Any], path: Path, *, base: Mapping[str, Any]) -> bytes:
+    """The bytes of one output of ``whatif``; ``base`` is the stored form of the base run, for the report."""
+    suffix = suffix_of(path, "whatif")
+    if suffix == ".json":
+        return json_bytes(document)
+    if suffix == ".csv":
+        return table_csv(document["leaves"])
+    if suffix == ".html":
+        from cyclewright.report import render
+
+        return render(base, whatif=document).encode("utf-8")
+    from cyclewright.plots import write_tornado
+
+    return figure_bytes(lambda target: write_tornado(document, target), suffix)
+
+
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """Stored form: indented, keys in the order given, a final newline; NaN is refused."""
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def figure_bytes(draw: Callable[[Path], object], suffix: str) -> bytes:
+    """What ``draw`` writes to a path with ``suffix``, as bytes."""
+    with tempfile.TemporaryDirectory(prefix="cyclewright-") as folder:
+        target = Path(folder) / f"figure{suffix}"
+        draw(target)
+        return target.read_bytes()
+
+
+_OPERATOR_COLUMNS = (
+    "name", "kind", "unit", "alternative", "count", "start_s", "end_s", "time_s", "share", "bound_by", "roof_s", "macs", "executed_macs",
+    "vector_ops", "compute_format", "pattern", "intensity", "dram_bytes", "compulsory_bytes", "fell_back_from",
+)  # fmt: skip
+
+
+def operators_csv(document: Mapping[str, Any]) -> bytes:
+    """One line per operator of a stored result: every scalar field, and the operator's dynamic energy as ``energy_j``."""
+    rows = []
+    for row in document["operators"]:
+        flat = {column: row.get(column) for column in _OPERATOR_COLUMNS}
+        flat["energy_j"] = sum(row["energy_j"].values())
+        rows.append(flat)
+    return table_csv(rows)
+
+
+def table_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV with a header; nested values are left out, None is an empty cell."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update({key: None for key, value in row.items() if not isinstance(value, dict | list)})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["" if row.get(column) is None else row[column] for column in columns])
+    return text.getvalue().encode("utf-8")

@@ -1,0 +1,47 @@
+"""Devices that differ from a prepared one in a few leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cyclewright.api import Overrides, Prepared, overrides_of
+from hwspecs import load_hardware, resolve_leaf
+from hwspecs.hardware import Hardware, Leaf
+from hwspecs.vocabulary.errors import ArgumentError
+
+
+def numeric_leaves(hardware: Hardware) -> tuple[Leaf, ...]:
+    """Leaves that are numbers above zero, in the order of the spec."""
+    return tuple(leaf for leaf in hardware.leaves.values() if not isinstance(leaf.value, str) and leaf.value > 0)
+
+
+def varied_value(leaf: Leaf, factor: float) -> float | int:
+    """``factor`` times the leaf's value; whole numbers are rounded and stay at least 1."""
+    if isinstance(leaf.value, int):
+        return max(1, round(leaf.value * factor))
+    return float(leaf.value) * factor
+
+
+def vary(prepared: Prepared, changes: Iterable[tuple[str, object]]) -> Hardware:
+    """The prepared device with some leaves changed: full dotted path to text with a unit or SI number.
+
+    Raises:
+        ArgumentError: the caller gave a ``Hardware`` and no source to start from.
+        CyclewrightError: the changed spec is not valid.
+    """
+    if prepared.hardware_source is None:
+        raise ArgumentError("a loaded Hardware cannot be varied", where="hardware", hint="give its name or path instead")
+    merged = {resolve_leaf(prepared.hardware, path): value for path, value in prepared.overrides.items()}
+    merged.update(changes)
+    return load_hardware(prepared.hardware_source, merged)
+
+
+def with_overrides(prepared: Prepared, overrides: Overrides) -> tuple[Hardware, tuple[str, ...]]:
+    """The prepared device with a user's changes on top, and each change as ``full.path=value``.
+
+    Raises:
+        UnknownNameError: no such leaf.
+        CyclewrightError: a value does not fit its leaf.
+    """
+    changes = [(resolve_leaf(prepared.hardware, path), value) for path, value in overrides_of(overrides).items()]
+    return vary(prepared, changes), tuple(f"{path}={value}" for path, value in changes)

@@ -1,0 +1,208 @@
+"""Which number of a spec limits a model: vary each one, rank the effects, and try a concrete change side by side.
+
+Every numeric leaf above zero is set to 1.1, 2 and 1/2 of its value, one at a time; whole numbers (rows, counts, sizes) are
+rounded and stay at least 1. The *elasticity* is ln(metric ratio) / ln(leaf ratio) at the +10 % step: -1 means that ten percent
+more saves about ten percent, 0 that it changes nothing. Doubling tells what a step as large as a hardware generation does; for latencies,
+launch costs and energies, where less is better, the gain is at the half. Leaves are ranked by the larger of the two gains in the metric asked for.
+
+The document (``WhatIf.as_dict``)::
+
+    {"schema": 1, "command": "whatif", "model", "hardware", "settings", "metric": "latency_s",
+     "base": {metric: value},
+     "leaves": [{"path", "text", "value", "unit", "source", "cite", "elasticity_latency", "elasticity_energy",
+                 "gain": 1.83, "best_factor": 2.0, "note": "",
+                 "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "error": null}, ... 1.1, 2.0]}],
+     "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed]}}
+
+``leaves`` is in the order of rank. ``gain`` is base / best value of the ranked metric, at least 1. A point that makes an invalid
+or unservable spec has ``error`` and no metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cyclewright.api import Overrides, Prepared, document_of, evaluate, prepare
+from cyclewright.metrics import headline, metric_of
+from cyclewright.variation import numeric_leaves, varied_value, vary, with_overrides
+from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
+
+if TYPE_CHECKING:
+    from hwspecs.hardware import Leaf
+    from simulator.result import Result
+
+FACTORS = (0.5, 1.1, 2.0)
+RANKED = ("latency_s", "energy_j")
+EVEN = 1e-9
+"""Relative change below which a metric counts as unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run with one leaf changed; metrics are None where ``error`` says why there is no run."""
+
+    factor: float
+    value: float
+    latency_s: float | None
+    energy_j: float | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeafEffect:
+    """What one leaf does to latency and energy.
+
+    Attributes:
+        leaf: the leaf as the spec has it.
+        points: one per factor of ``FACTORS``.
+        elasticity_latency, elasticity_energy: at +10 %; None where that point has no run or the leaf cannot move so little.
+        gain: base / best value of the ranked metric over the points, at least 1.
+        best_factor: the factor that gives ``gain``; 1.0 where nothing gains.
+    """
+
+    leaf: Leaf
+    points: tuple[Point, ...]
+    elasticity_latency: float | None
+    elasticity_energy: float | None
+    gain: float
+    best_factor: float
+
+    @property
+    def note(self) -> str:
+        """Why points are missing, one sentence; empty if none is."""
+        return "; ".join(f"x{point.factor:g}: {point.error}" for point in self.points if point.error)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        leaf = self.leaf
+        return {
+            "path": leaf.path, "text": leaf.text, "value": leaf.value, "unit": leaf.unit, "source": leaf.source, "cite": leaf.cite,
+            "elasticity_latency": self.elasticity_latency, "elasticity_energy": self.elasticity_energy, "gain": self.gain,
+            "best_factor": self.best_factor, "note": self.note,
+            "points": [
+                {"factor": p.factor, "value": p.value, "latency_s": p.latency_s, "energy_j": p.energy_j, "error": p.error} for p in self.points
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The answer of ``whatif``.
+
+    Attributes:
+        base: the run as specified; ``changed``: the run with ``overrides``, or None.
+        leaves: effects, the limiting leaf first; empty if only a concrete change was asked for.
+        metric: the metric that ranks them (``latency_s`` or ``energy_j``).
+    """
+
+    base: Result
+    leaves: tuple[LeafEffect, ...]
+    metric: str
+    overrides: tuple[str, ...] = ()
+    changed: Result | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, in the form that the module describes."""
+        base = document_of(self.base)
+        return {
+            "schema": 1, "command": "whatif", "model": base["model"], "hardware": base["hardware"], "fidelity": base["fidelity"],
+            "phase": base["phase"], "settings": base["settings"], "metric": self.metric, "base": headline(base),
+            "leaves": [effect.as_dict() for effect in self.leaves], "change": self._change(base),
+        }  # fmt: skip
+
+    def _change(self, base: Mapping[str, Any]) -> dict[str, Any] | None:
+        if self.changed is None:
+            return None
+        before, after = headline(base), headline(document_of(self.changed))
+        metrics = {
+            name: {"base": before[name], "changed": after[name], "delta": after[name] - before[name], "ratio": after[name] / before[name] if before[name] else None}
+            for name in before
+        }
+        return {"overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by]}
+
+
+def whatif(
+    model: Any,
+    hardware: Any,
+    *,
+    set: Overrides = (),
+    leaves: bool = True,
+    metric: str = "latency_s",
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> WhatIf:
+    """Rank the numbers of a spec by what they do to a model, and try a concrete change.
+
+    Args:
+        model: name, path or graph, as in ``run``.
+        hardware: name, path or ``Hardware``, as in ``run``.
+        set: a concrete change, ``["memory.hbm.bandwidth=4 TB/s"]`` or a mapping; the answer shows it beside the base.
+        leaves: vary each leaf (False: only the concrete change).
+        metric: what ranks the leaves, ``latency_s`` or ``energy_j``.
+        progress: called with (runs done, runs in all).
+        settings: as in ``run`` (phase, batch, context, tokens, format, sparsity, fidelity, overrides, dims, unknown_op).
+
+    Raises:
+        CyclewrightError: as ``run``; a varied leaf that makes an invalid spec is reported in the answer instead.
+    """
+    ranked = metric_of(metric, where="metric")
+    if ranked not in RANKED:
+        raise ArgumentError(f"leaves cannot be ranked by {metric}", where="metric", hint="use latency_s or energy_j")
+    prepared = prepare(model, hardware, **settings)
+    base = evaluate(prepared)
+    changed: Result | None = None
+    texts: tuple[str, ...] = ()
+    if set:
+        device, texts = with_overrides(prepared, set)
+        changed = evaluate(prepared, device)
+    effects = _effects(prepared, base, ranked, progress) if leaves else ()
+    return WhatIf(base, effects, ranked, texts, changed)
+
+
+def _effects(prepared: Prepared, base: Result, metric: str, progress: Callable[[int, int], None] | None) -> tuple[LeafEffect, ...]:
+    found = numeric_leaves(prepared.hardware)
+    effects = []
+    for index, leaf in enumerate(found):
+        effects.append(_effect(prepared, base, leaf, metric))
+        if progress:
+            progress((index + 1) * len(FACTORS), len(found) * len(FACTORS))
+    return tuple(sorted(effects, key=_rank))
+
+
+def _rank(effect: LeafEffect) -> tuple[float, float, str]:
+    return (-round(effect.gain, 6), -abs(effect.elasticity_latency or 0.0), effect.leaf.path)
+
+
+def _effect(prepared: Prepared, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
+    points = tuple(_point(prepared, leaf, factor) for factor in FACTORS)
+    small = next(point for point in points if point.factor == 1.1)
+    of_base = {"latency_s": base.latency_s, "energy_j": base.energy_j}
+    gain, best = 1.0, 1.0
+    for point in points:
+        value = getattr(point, metric)
+        if value is not None and value > 0 and of_base[metric] / value > gain * (1 + EVEN):
+            gain, best = of_base[metric] / value, point.factor
+    return LeafEffect(
+        leaf, points, _elasticity(small.latency_s, base.latency_s, small.value, float(leaf.value)),
+        _elasticity(small.energy_j, base.energy_j, small.value, float(leaf.value)), gain, best,
+    )  # fmt: skip
+
+
+def _elasticity(metric: float | None, base_metric: float, value: float, base_value: float) -> float | None:
+    if metric is None or metric <= 0 or base_metric <= 0 or value == base_value:
+        return None
+    return round(math.log(metric / base_metric) / math.log(value / base_value), 9) + 0.0
+
+
+def _point(prepared: Prepared, leaf: Leaf, factor: float) -> Point:
+    value = varied_value(leaf, factor)
+    if value == leaf.value:
+        return Point(factor, value, None, None, "a whole number that cannot change so little")
+    try:
+        result = evaluate(prepared, vary(prepared, [(leaf.path, value)]), timeline=False)
+    except CyclewrightError as error:
+        return Point(factor, value, None, None, str(error).splitlines()[0])
+    return Point(factor, value, result.latency_s, result.energy_j)
