@@ -69,8 +69,8 @@ class VectorBuilder(BuilderCore):
         return out
 
     def softmax(
-        self, x: str, out: str, *, axis: int = -1, function: str = "softmax", name: str | None = None, attributes: Attributes = NO_ATTRIBUTES,
-        origin: str = "",
+        self, x: str, out: str, *, axis: int = -1, function: str = "softmax", name: str | None = None,
+        attributes: Attributes = NO_ATTRIBUTES, origin: str = "",
     ) -> str:  # fmt: skip
         """Softmax along ``axis`` (8 vector operations per element)."""
         tx = self[x]

@@ -1,0 +1,89 @@
+"""What several passes need: walking into repeats, finding the weights of linear layers, exchanging tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from workloads.graph import Operator, OperatorGraph, Repeat, Role, Tensor
+
+
+def in_bodies(graph: OperatorGraph, change: Callable[[OperatorGraph, frozenset[str]], OperatorGraph]) -> OperatorGraph:
+    """``graph`` with ``change(body, names that must stay)`` applied to the body of every repeat."""
+    if not any(isinstance(node, Repeat) for node in graph.nodes):
+        return graph
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node, Repeat):
+            keep = frozenset((*node.outputs, *node.inputs, *node.shared, *(name for pair in node.carried for name in pair)))
+            body = change(node.body, keep)
+            node = node if body is node.body else replace(node, body=body)
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def is_head(operator: Operator) -> bool:
+    """True for a language model's output projection, which weight-only schemes leave at full width."""
+    return bool(operator.attributes.get("lm_head")) or operator.name.rsplit(".", 1)[-1] == "lm_head"
+
+
+def linear_weights(graph: OperatorGraph, *, heads: bool) -> dict[str, tuple[int, ...]]:
+    """Weights that a ``mac`` nest of ``graph`` multiplies by, each with the axes of the tensor that the nest reduces.
+
+    Args:
+        heads: whether output projections of language models count.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    spared: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node, Repeat):
+            for name, axes in linear_weights(node.body, heads=heads).items():
+                if name in node.inputs:
+                    found[node.inputs[name]] = axes
+            continue
+        for nest in node.nests:
+            if nest.function != "mac" or len(nest.reads) != 2:
+                continue
+            for read in nest.reads:
+                tensor = graph.tensors.get(read.tensor)
+                if tensor is None or tensor.role is not Role.WEIGHT:
+                    continue
+                if not heads and is_head(node):
+                    spared.add(tensor.name)
+                kept = nest.writes[0].dims
+                found[tensor.name] = tuple(
+                    i for i, axis in enumerate(read.axes) if axis.terms and all(dim not in kept for dim, _ in axis.terms)
+                )  # fmt: skip
+    for name in spared:
+        found.pop(name, None)
+    return found
+
+
+def exchange(
+    graph: OperatorGraph, tensors: Mapping[str, Tensor], change_internal: Callable[[Tensor], Tensor] | None = None
+) -> OperatorGraph:
+    """``graph`` with other versions of its tensors; ``read_bytes`` of operators and alias regions scale with the stored bytes."""
+    ratio = {
+        name: (tensor.stored_bytes, old.stored_bytes)
+        for name, tensor in tensors.items()
+        if (old := graph.tensors[name]) is not tensor and old.stored_bytes
+    }
+    renewed = {
+        name: replace(tensor, region_bytes=_scaled(tensor.region_bytes, ratio.get(name))) if tensor.region_bytes else tensor
+        for name, tensor in tensors.items()
+    }
+    nodes: list[Operator | Repeat] = []
+    for node in graph.nodes:
+        if isinstance(node, Operator):
+            internal = {name: change_internal(tensor) for name, tensor in node.internal.items()} if change_internal else node.internal
+            reads = node.read_bytes
+            if reads:
+                reads = {name: _scaled(count, ratio.get(name)) for name, count in reads.items()}
+            if reads is not node.read_bytes or internal is not node.internal:
+                node = replace(node, internal=internal, read_bytes=reads)
+        nodes.append(node)
+    return replace(graph, tensors=renewed, nodes=tuple(nodes))
+
+
+def _scaled(count: int, ratio: tuple[int, int] | None) -> int:
+    return count if ratio is None else -(-count * ratio[0] // ratio[1])
