@@ -1,0 +1,119 @@
+"""What must hold between the leaves of a spec; each fault is located at the leaf that an editor would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hwspecs.drafting import located
+from hwspecs.hardware import Leaf
+from hwspecs.vocabulary.errors import SpecError
+from hwspecs.vocabulary.formats import number_format
+from hwspecs.vocabulary.suggest import did_you_mean
+from hwspecs.vocabulary.units import read_quantity
+
+Leaves = Mapping[str, Leaf]
+_PARTS = ("ifmap", "filter", "ofmap")
+
+
+def check(leaves: Leaves, root: str) -> list[SpecError]:
+    """All faults between leaves; ``root`` is the place for what is missing as a whole."""
+    units = _names(leaves, "unit")
+    errors = [*_units(leaves, units), *_memories(leaves, root)]
+    errors += _order(leaves, "power.static", "power.max", "static power above the board limit", "give the idle power")
+    return errors
+
+
+def _names(leaves: Leaves, head: str) -> list[str]:
+    return list(dict.fromkeys(path.split(".")[1] for path in leaves if path.startswith(head + ".")))
+
+
+def _order(leaves: Leaves, low: str, high: str, message: str, hint: str) -> Iterator[SpecError]:
+    if low in leaves and high in leaves and float(leaves[low].value) > float(leaves[high].value):
+        yield located(leaves[low].where, low, message, hint)
+
+
+def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
+    for name in units:
+        start = f"unit.{name}."
+        kind = leaves.get(start + "kind")
+        if kind is None:
+            continue
+        yield from _fallback(leaves, name, units)
+        if kind.value in ("gpu", "systolic", "sparse_array", "vector") and not _has_rates(leaves, start):
+            yield located(kind.where, f"unit.{name}", "states no compute rate", "give rates, or formats (such as [int8]) for an array or vector unit to derive them")
+        yield from _order(leaves, start + "conductance.low", start + "conductance.high", "the conductance range is inverted", "low is the smaller one")
+        yield from _sparse_rates(leaves, start)
+        for part in ("dsp", "lut", "ff", "bram", "uram"):
+            yield from _order(leaves, f"{start}resources.{part}", f"{start}device.{part}", f"uses more {part.upper()} than the device has", "lower it or take a larger device")
+    if units:
+        yield from _default_format(leaves, units[0])
+
+
+def _has_rates(leaves: Leaves, start: str) -> bool:
+    keys = ("formats", "rates.", "vector_rates.")
+    return any(path.startswith(start + key) for path in leaves for key in keys)
+
+
+def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError]:
+    leaf = leaves.get(f"unit.{name}.fallback")
+    if leaf is None:
+        return
+    if leaf.value not in units:
+        yield located(leaf.where, leaf.path, f"names no unit of this spec: {leaf.value!r}", did_you_mean(str(leaf.value), [unit for unit in units if unit != name]))
+        return
+    seen, current = [name], str(leaf.value)
+    while current not in seen and f"unit.{current}.fallback" in leaves:
+        seen.append(current)
+        current = str(leaves[f"unit.{current}.fallback"].value)
+    if current == name:
+        yield located(leaf.where, leaf.path, f"the fallbacks run in a circle: {' -> '.join([*seen, name])}", "remove one of them")
+
+
+def _sparse_rates(leaves: Leaves, start: str) -> Iterator[SpecError]:
+    """Skipping zeros never makes the dense-equivalent peak lower."""
+    for path, leaf in leaves.items():
+        if path.startswith(start + "rates.") and not path.endswith(".dense"):
+            dense = leaves.get(path.rpartition(".")[0] + ".dense")
+            if dense is not None and dense.unit == leaf.unit and float(leaf.value) < float(dense.value):
+                yield located(leaf.where, path, "is below the dense rate", "rates are dense-equivalent: skipped zeros count")
+
+
+def _default_format(leaves: Leaves, primary: str) -> Iterator[SpecError]:
+    leaf = leaves.get("default_format")
+    start = f"unit.{primary}."
+    if leaf is None or f"{start}kind" not in leaves or leaves[f"{start}kind"].value not in ("gpu", "systolic", "sparse_array"):
+        return
+    known = [number_format(path[len(start) :].split(".")[1]).name for path in leaves if path.startswith(start + "rates.")]
+    if f"{start}formats" in leaves:
+        known += str(leaves[f"{start}formats"].value).split(", ")
+    if known and leaf.value not in known:
+        yield located(leaf.where, leaf.path, f"unit {primary!r} has no rate for {leaf.value}", did_you_mean(str(leaf.value), known))
+
+
+def _memories(leaves: Leaves, root: str) -> Iterator[SpecError]:
+    names = _names(leaves, "memory")
+    if names and not any(leaves[f"memory.{name}.off_chip"].value for name in names if f"memory.{name}.off_chip" in leaves):
+        yield located(root, "memory", "no memory is off chip", "mark the DRAM with off_chip: true")
+    for name in names:
+        start = f"memory.{name}."
+        size = leaves.get(start + "size")
+        parts = [leaves[f"{start}{part}.size"] for part in _PARTS if f"{start}{part}.size" in leaves]
+        first = next(leaf for path, leaf in leaves.items() if path.startswith(start))
+        if not size and not parts:
+            yield located(first.where, f"memory.{name}.size", "missing", 'write a capacity like "50 MiB", or ifmap, filter and ofmap sizes')
+        elif parts and len(parts) < 3:
+            yield located(parts[0].where, f"memory.{name}", "a split scratchpad needs ifmap, filter and ofmap", "give all three sizes, or one size for a unified one")
+        elif parts and size and size.value != sum(float(part.value) for part in parts):
+            yield located(size.where, size.path, "differs from the sum of its parts", "remove it: the parts give the size")
+        yield from _curve(leaves, start)
+
+
+def _curve(leaves: Leaves, start: str) -> Iterator[SpecError]:
+    last = 0.0
+    prefix = start + "bandwidth_curve."
+    for path, leaf in leaves.items():
+        if path.startswith(prefix):
+            size = read_quantity(path[len(prefix) :], "bytes").value
+            if size <= last:
+                yield located(leaf.where, path, "access sizes are not ascending", "list the points from small to large accesses")
+            last = size

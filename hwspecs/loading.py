@@ -1,0 +1,302 @@
+"""Loading specs: names and files, ``extends``, overrides, all errors of a file at once.
+
+Reading is cached in the process by path, modification time and size; an override replaces leaves of the cached reading, so that a
+what-if over every leaf costs a fraction of a millisecond each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from hwspecs.building import build
+from hwspecs.checking import check
+from hwspecs.drafting import Draft, draft, located, merge
+from hwspecs.hardware import Hardware, Leaf
+from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
+from hwspecs.schema import Attribute
+from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, ErrorList, InvalidInput, UnknownNameError
+from hwspecs.vocabulary.located_yaml import Mark, Node, load_yaml, resolve_scalar
+from hwspecs.vocabulary.suggest import did_you_mean
+
+LIBRARY = Path(__file__).parent / "library"
+Overrides = Sequence[str] | Mapping[str, object]
+_Stamp = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A spec that was read and found good: header words, leaves and their attributes, the hardware without overrides, the files it stands in."""
+
+    header: Mapping[str, str]
+    leaves: Mapping[str, Leaf]
+    attributes: Mapping[str, Attribute]
+    root: str
+    hardware: Hardware
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpecInfo:
+    """One line of ``specs list``."""
+
+    name: str
+    family: str
+    description: str
+    kinds: tuple[str, ...]
+    path: Path
+
+
+_CACHE: dict[str, tuple[tuple[_Stamp, ...], Spec]] = {}
+
+
+@lru_cache(maxsize=1)
+def _library() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(LIBRARY.glob("*/*.yaml"))}
+
+
+def list_hardware() -> tuple[str, ...]:
+    """Names of the library's specs, sorted."""
+    return tuple(sorted(_library()))
+
+
+def describe_hardware() -> tuple[SpecInfo, ...]:
+    """Name, family, description and unit kinds of every spec of the library."""
+    return tuple(_info(name) for name in list_hardware())
+
+
+def _info(name: str) -> SpecInfo:
+    hardware = load_hardware(name)
+    kinds = tuple(dict.fromkeys(unit.kind for unit in hardware.units.values()))
+    return SpecInfo(name, hardware.family, hardware.description, kinds, _library()[name])
+
+
+def load_hardware(name_or_path: str, overrides: Overrides = ()) -> Hardware:
+    """The hardware that a spec describes.
+
+    Args:
+        name_or_path: a name of the library (``nvidia-h100-sxm``) or the path of a YAML file.
+        overrides: ``"memory.hbm.bandwidth=4 TB/s"`` texts, or a mapping of paths to text with unit or to numbers in the leaf's own
+            SI unit (``Leaf.unit``). A path may be any unambiguous dotted suffix: ``array.rows`` means ``unit.array.rows``.
+
+    Raises:
+        UnknownNameError: no such spec or leaf.
+        ErrorList: every fault of the file, each with ``file:line:col``, or every fault of the overrides.
+    """
+    spec = _read_spec(find_spec(name_or_path))
+    return _override(spec, overrides) if overrides else spec.hardware
+
+
+def validate_file(path: str | Path) -> tuple[CyclewrightError, ...]:
+    """All faults of a spec file, in the order of the file; empty if it is good."""
+    try:
+        load_hardware(str(path))
+    except ErrorList as errors:
+        return errors.errors
+    except CyclewrightError as error:
+        return (error,)
+    return ()
+
+
+def find_spec(name_or_path: str, folder: Path | None = None) -> Path:
+    """The file behind a name of the library or a path (relative to ``folder`` where one is given).
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    library = _library()
+    if name_or_path in library:
+        return library[name_or_path]
+    path = (folder or Path()) / name_or_path
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if path.is_file():
+            return path
+        near = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise UnknownNameError(f"no such file: {path}", hint=did_you_mean(path.name, near))
+    raise UnknownNameError(f"unknown hardware {name_or_path!r}", hint=did_you_mean(name_or_path, library) + " (or give the path of a .yaml file)")
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (str(path), 0, 0)
+    return (str(path), status.st_mtime_ns, status.st_size)
+
+
+def _read_spec(path: Path) -> Spec:
+    key = str(path)
+    cached = _CACHE.get(key)
+    if cached and all(_stamp(Path(stamp[0])) == stamp for stamp in cached[0]):
+        return cached[1]
+    files: list[Path] = []
+    before = _stamp(path)
+    whole = _read_draft(path, files, ())
+    stamps = (before, *(_stamp(file) for file in files[1:]))
+    spec = _compile(whole, tuple(files))
+    _CACHE[key] = stamps, spec
+    return spec
+
+
+def _shown(path: Path) -> str:
+    """How messages name a file: library files from the package's folder on, others as given."""
+    return str(path.relative_to(LIBRARY.parent.parent)) if path.is_relative_to(LIBRARY) else str(path)
+
+
+def _read_draft(path: Path, files: list[Path], chain: tuple[Path, ...]) -> Draft:
+    files.append(path)
+    child = draft(load_yaml(path, shown=_shown(path)))
+    extends = child.header.get("extends")
+    if extends is None:
+        return child
+    try:
+        parent = find_spec(str(extends.value), path.parent)
+    except UnknownNameError as error:
+        child.fail(extends.mark, "extends", error.what, error.hint or "")
+        return child
+    chain = (*chain, path.resolve())
+    if parent.resolve() in chain:
+        names = " -> ".join(file.stem for file in (*chain, parent))
+        child.fail(extends.mark, "extends", f"the specs extend each other in a circle: {names}", "remove one of the extends")
+        return child
+    return merge(_read_draft(parent, files, chain), child)
+
+
+def _compile(whole: Draft, files: tuple[Path, ...]) -> Spec:
+    if "name" not in whole.header:
+        whole.fail(whole.root, "name", "missing", "write name: my-chip")
+    broken_extends = any("extends" in error.what for error in whole.errors)
+    leaves: dict[str, Leaf] = {}
+    attributes: dict[str, Attribute] = {}
+    if not broken_extends:
+        leaves, attributes = read_leaves(whole)
+    errors = whole.errors
+    if not errors:
+        errors = [*check(leaves, str(whole.root))]
+    if errors:
+        raise ErrorList(sort_errors(errors))
+    header = {key: str(node.value) for key, node in whole.header.items()}
+    return Spec(header, leaves, attributes, str(whole.root), build(header, leaves), files)
+
+
+def resolve_leaf(hardware: Hardware, path: str) -> str:
+    """The full path of the leaf that ``path`` means: the path itself or an unambiguous dotted suffix of it.
+
+    Raises:
+        UnknownNameError: no leaf ends so (the hint names the nearest), or several do (the hint lists them).
+    """
+    return _resolve(hardware.leaves, path)
+
+
+def _resolve(leaves: Iterable[str], path: str) -> str:
+    known = list(leaves)
+    if path in known:
+        return path
+    ending = "." + path
+    found = [name for name in known if name.endswith(ending)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownNameError(f"{path!r} is ambiguous", hint="it may be " + " or ".join(found))
+    depth = path.count(".") + 1
+    suffixes = {".".join(name.split(".")[-depth:]): name for name in known}
+    hint = did_you_mean(path, suffixes)
+    for suffix, name in sorted(suffixes.items(), key=lambda pair: -len(pair[0])):
+        if hint.startswith("did you mean") and f" {suffix}" in hint and suffix != name and known.count(name) == 1:
+            hint = hint.replace(f" {suffix} ", f" {name} ").replace(f" {suffix}?", f" {name}?")
+    raise UnknownNameError(f"no leaf {path!r}", hint=hint)
+
+
+def _override(spec: Spec, overrides: Overrides) -> Hardware:
+    leaves = dict(spec.leaves)
+    errors: list[CyclewrightError] = []
+    for path, value in _pairs(overrides):
+        try:
+            _apply(spec, leaves, path, value)
+        except InvalidInput as error:
+            errors.append(type(error)(error.what, where=error.where or f"--set {path}", hint=error.hint))
+    if not errors:
+        errors = [*check(leaves, spec.root)]
+    if errors:
+        raise errors[0] if len(errors) == 1 else ErrorList(errors)
+    return build(spec.header, leaves)
+
+
+def _pairs(overrides: Overrides) -> list[tuple[str, object]]:
+    if isinstance(overrides, Mapping):
+        return list(overrides.items())
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    pairs: list[tuple[str, object]] = []
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip() or not value.strip():
+            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint='write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"')
+        word = value.strip()
+        pairs.append((path.strip(), word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word))
+    return pairs
+
+
+def _apply(spec: Spec, leaves: dict[str, Leaf], path: str, value: object) -> None:
+    """Replace one leaf; a leaf that the schema allows but the spec does not state is added."""
+    try:
+        full = _resolve(leaves, path)
+        attribute = spec.attributes.get(full) or _new_attribute(spec, full)
+    except UnknownNameError as error:
+        new = _addable(spec, path)
+        if new is None or "ambiguous" in error.what:
+            raise
+        full, attribute = new
+    if value is None or value == "null":
+        if attribute.required:
+            raise ArgumentError(f"{full} cannot be removed", hint="a spec must state it")
+        leaves.pop(full, None)
+        return
+    leaves[full] = _overridden(leaves.get(full), full, attribute, value)
+
+
+def _addable(spec: Spec, path: str) -> tuple[str, Attribute] | None:
+    """The leaf that the schema allows at ``path`` (or at ``unit.``, ``memory.``, ``link.`` before it) on a part that the spec has."""
+    for start in ("", "unit.", "memory.", "link."):
+        try:
+            return start + path, _new_attribute(spec, start + path)
+        except Unknown:
+            continue
+    return None
+
+
+def _new_attribute(spec: Spec, path: str) -> Attribute:
+    parts = tuple(path.split("."))
+    if len(parts) > 1 and parts[0] in ("unit", "memory", "link") and not any(leaf.startswith(f"{parts[0]}.{parts[1]}.") for leaf in spec.leaves):
+        raise Unknown(f"no {parts[0]} {parts[1]!r}", "", 1)
+    kinds = {name: unit.kind for name, unit in spec.hardware.units.items()}
+    entry = attribute_at(parts, kinds)
+    if not isinstance(entry, Attribute):
+        raise Unknown(f"{path!r} is a mapping", "", len(parts))
+    return entry
+
+
+def _overridden(old: Leaf | None, path: str, attribute: Attribute, value: object) -> Leaf:
+    if not isinstance(value, (str, int, float, bool)):
+        raise ArgumentError(f"{value!r} is no value for a leaf", hint="give text with a unit, or a number in the leaf's own unit")
+    leaf = old or Leaf(path, 0.0, "", "", "assumed", "")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and leaf.unit:
+        return _set_number(leaf, attribute, float(value))
+    words = attribute.dimension in ("word", "words")
+    node = Node(Mark("--set", 0, 0), resolve_scalar(value.strip()) if isinstance(value, str) and not words else value)
+    read, unit = read_value(node, attribute, path)
+    bound = None if isinstance(read, (str, bool)) else float(read)
+    return replace(leaf, value=read, text=str(value), unit=unit, source="assumed", cite="set by the user", low=bound, high=bound, where="--set")
+
+
+def _set_number(leaf: Leaf, attribute: Attribute, value: float) -> Leaf:
+    """A plain number replaces a quantity: it is in the leaf's own unit."""
+    from hwspecs.reading import in_range
+    from hwspecs.vocabulary.units import Quantity, format_quantity
+
+    read = in_range(Quantity(value, leaf.unit, attribute.dimension), value, attribute)
+    text = format_quantity(value, leaf.unit)
+    return replace(leaf, value=read, text=text, source="assumed", cite="set by the user", low=float(read), high=float(read), where="--set")

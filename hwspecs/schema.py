@@ -1,0 +1,235 @@
+"""What a spec may say, as data: every key with its dimension, range and meaning.
+
+These tables drive reading, checking, overriding, the JSON Schema for editors and the reference in ``docs/specs.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SCHEMA_VERSION = 1
+WORD = "word"
+"""Dimension of a leaf that is a word out of ``choices`` or a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One leaf.
+
+    Attributes:
+        dimension: a dimension of ``hwspecs.vocabulary.units``, or ``word``, ``flag`` (true or false), ``words`` (list of words), ``free``
+            (number, quantity of any dimension or word).
+        description: what it means, one line.
+        required: the enclosing mapping must have it.
+        choices: allowed words; empty means any.
+        short: short forms of the words.
+        low, high: allowed range in SI units; ``low`` itself is excluded where ``above`` is True.
+    """
+
+    dimension: str
+    description: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    short: Mapping[str, str] = field(default_factory=dict)
+    low: float | None = 0.0
+    high: float | None = None
+    above: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A mapping: known ``keys``, and ``each`` for every other key (None: no other key is allowed).
+
+    ``each_key`` says what such a key must be: ``name``, ``format`` (number format), ``pattern`` (``dense``, ``2:4``, ...) or ``bytes``.
+    """
+
+    description: str
+    keys: Mapping[str, Attribute | Group] = field(default_factory=dict)
+    each: Attribute | Group | None = None
+    each_key: str = "name"
+    required: bool = False
+    nested: bool = False
+    """Other keys may also be mappings of the same form, to any depth (free parameters)."""
+
+
+def _positive(dimension: str, description: str, required: bool = False, high: float | None = None) -> Attribute:
+    return Attribute(dimension, description, required=required, above=True, high=high)
+
+
+def _amount(dimension: str, description: str) -> Attribute:
+    return Attribute(dimension, description)
+
+
+def _count(description: str, required: bool = False, low: int = 1, high: int | None = None) -> Attribute:
+    return Attribute("count", description, required=required, low=low, high=high)
+
+
+def _word(description: str, *choices: str, required: bool = False, short: Mapping[str, str] | None = None) -> Attribute:
+    return Attribute(WORD, description, required=required, choices=choices, short=short or {})
+
+
+FREE = Attribute("free", "any number, quantity with a unit, or word that the unit's mapper understands", low=None)
+FREE_GROUP = Group("free parameters of the unit's mapper, at any depth", each=FREE, nested=True)
+_FORMATS = Attribute("words", "number formats that derived rates are given for, such as [int8, bf16]")
+_RATES = Group(
+    "matrix rates of all copies together, by number format; a plain rate is the dense one",
+    each=Group("rates by sparsity pattern", each=_positive("rate", "rate of this pattern, dense-equivalent"), each_key="pattern"),
+    each_key="format",
+)
+
+UNIT_COMMON: Mapping[str, Attribute | Group] = {
+    "kind": _word("names the mapper: gpu, systolic, vector, crossbar, sparse_array, or a plug-in's kind", required=True),
+    "count": _count("identical copies of the unit (SMs, cores, arrays); 1 if absent"),
+    "clock": _positive("frequency", "clock that the rates are stated at; the device's clock if absent"),
+    "rates": _RATES,
+    "vector_rates": Group("elementwise operations per second of all copies, by number format", each=_positive("rate", "rate"), each_key="format"),
+    "energy": Group("dynamic energy by action: mac.<format>, vector.<format>, <store>.byte, ...", each=_amount("action_energy", "energy of one action"), nested=True),
+    "fallback": _word("unit that takes what this one cannot run"),
+    "formats": _FORMATS,
+    "area": _amount("area", "area of all copies"),
+}
+_KERNELS = Group("constants of the kernel models, by class (gemm, attention_prefill, ...)", each=FREE, nested=True)
+_DATAFLOWS = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
+_ARRAY: Mapping[str, Attribute | Group] = {
+    "rows": _count("rows of the array", required=True),
+    "columns": _count("columns of the array", required=True),
+    "dataflow": _word(
+        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is), or auto: the best for each operator",
+        "output_stationary", "weight_stationary", "input_stationary", "auto", required=True, short=_DATAFLOWS,
+    ),
+}  # fmt: skip
+_CONVERTER: Mapping[str, Attribute | Group] = {
+    "type": _word("circuit: sar, flash, ramp, nonlinear_ramp, bit_serial, pulse_width, multi_bit, ..."),
+    "resolution": _count("bits", high=16),
+    "rate": _positive("frequency", "conversions per second of one converter"),
+    "latency": _amount("time", "time of one conversion"),
+    "energy": _amount("energy", "energy of one conversion"),
+    "area": _amount("area", "area of one converter"),
+    "power": _amount("power", "power of one converter while it converts"),
+    "sharing": _count("columns (or rows) served by one converter"),
+    "functions": Attribute("words", "activations that a programmable ramp computes, such as [sigmoid, tanh]"),
+}
+_PART = Group(
+    "a digital or analog part: how many per array and what one costs",
+    {
+        "count": _count("parts per array"),
+        "energy": _amount("energy", "energy of one action"),
+        "area": _amount("area", "area of one part"),
+        "power": _amount("power", "power of one part"),
+        "latency": _amount("time", "time of one action"),
+        "size": _positive("bytes", "capacity of a buffer"),
+        "bandwidth": _positive("bandwidth", "bandwidth of a buffer or wire"),
+    },
+)
+_CROSSBAR: Mapping[str, Attribute | Group] = {
+    "rows": _count("rows of one array", required=True),
+    "columns": _count("columns of one array", required=True),
+    "cell": _word("cell type: rram, pcm, sram, flash, mram, fefet", "rram", "pcm", "sram", "flash", "mram", "fefet", required=True),
+    "bits_per_cell": _count("bits stored in one cell", required=True, high=8),
+    "weight_bits": _count("bits of a weight, spread over cells"),
+    "input_bits": _count("bits of an input"),
+    "columns_scheme": _word("how signs are stored", "differential", "offset", "unsigned"),
+    "cell_area": _amount("area", "area of one cell"),
+    "conductance": Group("conductance range of a cell", {"low": _amount("conductance", "lowest"), "high": _positive("conductance", "highest")}),
+    "read_voltage": _positive("voltage", "voltage on a row during a read"),
+    "read_pulse": _positive("time", "length of a read pulse"),
+    "read_noise": _amount("ratio", "standard deviation of a read, as a share of the full range"),
+    "write": Group(
+        "programming a cell",
+        {
+            "energy": _amount("energy", "energy to program one cell"),
+            "latency": _amount("time", "time to program one row"),
+            "voltage": _positive("voltage", "write voltage"),
+            "endurance": _positive("number", "writes before wear-out"),
+        },
+    ),
+    "adc": Group("column converter", _CONVERTER, required=True),
+    "dac": Group("row driver", _CONVERTER),
+    "parts": Group("sample_hold, shift_add, multiplexer, input_register, output_register, buffer, bus, sigmoid, ...", each=_PART),
+    "tiles": _count("tiles of the chip"),
+    "arrays_per_tile": _count("arrays of one tile"),
+    "reprogram": Attribute("flag", "weights that do not fit are written during the run (true) or refused (false)"),
+    "reference": Group("published figures of the chip, to compare with", each=FREE, nested=True),
+}
+_SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
+    **_ARRAY,
+    "mac_latency": _count("cycles from a MAC's inputs to its result"),
+    "modes": Attribute("words", 'N:M patterns that the array runs natively, such as ["2:4", "2:8"]'),
+    "interleave": Attribute("flag", "independent sums are interleaved to fill the pipeline of the MAC"),
+    "reduction": Group("top-N sorter that makes N:M weights on line", {"lanes": _count("groups handled at a time"), "cycles_per_value": _count("cycles per value")}),
+    "resources": Group(
+        "FPGA resources that the design uses",
+        {name: _amount("count", f"{name.upper()} used") for name in ("dsp", "lut", "ff", "bram", "uram")},
+    ),
+    "device": Group("FPGA resources that the device has", {name: _amount("count", f"{name.upper()} on the device") for name in ("dsp", "lut", "ff", "bram", "uram")}),
+}
+UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
+    "gpu": {
+        "kernels": _KERNELS,
+        "shared_memory": _positive("bytes", "shared memory (scratchpad) of one SM or core"),
+        "registers": _positive("bytes", "register file of one SM or core"),
+    },
+    "systolic": {**_ARRAY, "kernels": _KERNELS, "depthwise": _word("how depthwise convolutions map", "per_channel", "diagonal")},
+    "vector": {
+        "lanes": _count("results per cycle of one copy", required=True),
+        "functions": Group("cycles that one element of a function takes on one lane; 1 if absent", each=_positive("number", "cycles")),
+        "kernels": _KERNELS,
+    },
+    "crossbar": _CROSSBAR,
+    "sparse_array": _SPARSE_ARRAY,
+}
+"""Further keys by kind. A kind that is not listed here may have any further keys (``FREE_GROUP``)."""
+
+_PARTITION = Group("one buffer of a split scratchpad", {"size": _positive("bytes", "capacity", required=True)})
+MEMORY = Group(
+    "a memory level",
+    {
+        "off_chip": Attribute("flag", "true for DRAM and beyond; false if absent"),
+        "size": _positive("bytes", "capacity; for a split scratchpad it is the sum of its parts"),
+        "bandwidth": _positive("bandwidth", "peak bandwidth", required=True),
+        "achieved": _positive("ratio", "share of the peak that long streams reach; 1 if absent", high=1.0),
+        "bandwidth_curve": Group("share of the peak by access size, ascending; overrides achieved", each=_positive("ratio", "share", high=1.0), each_key="bytes"),
+        "latency": _amount("time", "time from request to first byte"),
+        "read_energy": _amount("energy_per_byte", "dynamic energy of reading"),
+        "write_energy": _amount("energy_per_byte", "dynamic energy of writing; that of reading if absent"),
+        "banks": _count("banks; 1 if absent"),
+        "double_buffered": Attribute("flag", "half of each buffer is filled while the other half is read; true if absent"),
+        "ifmap": _PARTITION,
+        "filter": _PARTITION,
+        "ofmap": _PARTITION,
+    },
+)
+LINK = Group(
+    "a link to other devices",
+    {
+        "bandwidth": _positive("bandwidth", "bandwidth of one direction", required=True),
+        "latency": _amount("time", "latency of a message"),
+        "energy": _amount("energy_per_byte", "energy of moving data"),
+        "topology": _word("how devices are joined: all_to_all, ring, mesh, switch"),
+    },
+)
+TOP = Group(
+    "a hardware spec",
+    {
+        "default_format": _word("number format that models run in where the user names none", required=True),
+        "clock": _positive("frequency", "base clock: cycles of schedules and results count it", required=True),
+        "unit": Group("compute units; operators go to the first one", each=Group("a compute unit"), required=True),
+        "memory": Group("memories, the off-chip one first, then towards the units", each=MEMORY, required=True),
+        "link": Group("links", each=LINK),
+        "special": Group("special units (top-k, converters), free parameters", each=FREE_GROUP),
+        "fixed": Group("fixed costs", {"kernel_launch": _amount("time", "of one kernel or operator"), "layer_host": _amount("time", "host time per layer")}),
+        "power": Group("power", {"static": _amount("power", "flows whether or not anything runs"), "max": _positive("power", "board limit")}),
+        "area": _amount("area", "area of the whole device"),
+    },
+)
+HEADER = ("schema", "name", "extends", "description", "family")
+"""Top-level keys that are not leaves."""
+LEAF_KEYS = ("value", "source", "cite", "low", "high", "note")
+
+
+def unit_group(kind: str | None) -> Group:
+    """The keys of a unit of ``kind``; a kind that is not in ``UNIT_KINDS`` takes free parameters besides the common ones."""
+    if kind in UNIT_KINDS:
+        return Group(f"a {kind} unit", {**UNIT_COMMON, **UNIT_KINDS[kind]})
+    return Group("a unit of a plug-in's kind", UNIT_COMMON, each=FREE, nested=True)
