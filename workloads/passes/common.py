@@ -22,22 +22,22 @@ def in_bodies(graph: OperatorGraph, change: Callable[[OperatorGraph, frozenset[s
     return replace(graph, nodes=tuple(nodes))
 
 
-def is_head(operator: Operator) -> bool:
-    """True for a language model's output projection, which weight-only schemes leave at full width."""
-    return bool(operator.attributes.get("lm_head")) or operator.name.rsplit(".", 1)[-1] == "lm_head"
+def is_spared(operator: Operator) -> bool:
+    """True where mixed policies leave the weight alone: ``attributes["quantize"]`` is False (output projection, router)."""
+    return operator.attributes.get("quantize") is False
 
 
-def linear_weights(graph: OperatorGraph, *, heads: bool) -> dict[str, tuple[int, ...]]:
+def linear_weights(graph: OperatorGraph, *, spared: bool = False) -> dict[str, tuple[int, ...]]:
     """Weights that a ``mac`` nest of ``graph`` multiplies by, each with the axes of the tensor that the nest reduces.
 
     Args:
-        heads: whether output projections of language models count.
+        spared: whether the operators that mixed policies leave alone count too.
     """
     found: dict[str, tuple[int, ...]] = {}
-    spared: set[str] = set()
+    left_alone: set[str] = set()
     for node in graph.nodes:
         if isinstance(node, Repeat):
-            for name, axes in linear_weights(node.body, heads=heads).items():
+            for name, axes in linear_weights(node.body, spared=spared).items():
                 if name in node.inputs:
                     found[node.inputs[name]] = axes
             continue
@@ -48,13 +48,13 @@ def linear_weights(graph: OperatorGraph, *, heads: bool) -> dict[str, tuple[int,
                 tensor = graph.tensors.get(read.tensor)
                 if tensor is None or tensor.role is not Role.WEIGHT:
                     continue
-                if not heads and is_head(node):
-                    spared.add(tensor.name)
+                if not spared and is_spared(node):
+                    left_alone.add(tensor.name)
                 kept = nest.writes[0].dims
                 found[tensor.name] = tuple(
                     i for i, axis in enumerate(read.axes) if axis.terms and all(dim not in kept for dim, _ in axis.terms)
                 )  # fmt: skip
-    for name in spared:
+    for name in left_alone:
         found.pop(name, None)
     return found
 

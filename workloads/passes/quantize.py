@@ -104,7 +104,7 @@ def _wide_format(graph: OperatorGraph) -> str:
 
 
 def _quantized(graph: OperatorGraph, policy: QuantizationPolicy, outer_linear: frozenset[str]) -> OperatorGraph:
-    linear: frozenset[str] = frozenset() if policy.everything else frozenset(linear_weights(graph, heads=False)) | outer_linear
+    linear: frozenset[str] = frozenset() if policy.everything else frozenset(linear_weights(graph)) | outer_linear
 
     def stored(tensor: Tensor) -> Tensor:
         if tensor.role is Role.INDEX:

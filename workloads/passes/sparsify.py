@@ -31,7 +31,7 @@ def sparsify(graph: OperatorGraph, sparsity: str | Sparsity) -> OperatorGraph:
 
 def _sparse(graph: OperatorGraph, pattern: Sparsity, left: list[str], outer: dict[str, Sparsity]) -> OperatorGraph:
     tensors = dict(graph.tensors)
-    for name, axes in linear_weights(graph, heads=False).items():
+    for name, axes in linear_weights(graph).items():
         if name in outer:
             tensors[name] = replace(tensors[name], sparsity=outer[name])
             continue

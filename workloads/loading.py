@@ -1,0 +1,178 @@
+"""``load_model``: a graph from a name of the zoo, an operator's text, an ONNX file or a Hugging Face ``config.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnknownNameError
+from hwspecs.vocabulary.formats import format_names
+from hwspecs.vocabulary.suggest import did_you_mean
+from workloads.graph import OperatorGraph
+from workloads.single import SYNTAX, single_operator
+
+if TYPE_CHECKING:
+    from workloads.transformer_config import TransformerConfig
+
+PHASES = ("prefill", "decode", "encode", "inference")
+_LARGEST_BATCH = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model that ``load_model`` knows by name.
+
+    Attributes:
+        kind: ``cnn``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
+        phases: phases it can run in; the first is the default.
+        description: one line.
+    """
+
+    name: str
+    kind: str
+    phases: tuple[str, ...]
+    description: str
+
+
+def list_models() -> tuple[ModelInfo, ...]:
+    """The zoo and the single operators."""
+    from workloads.zoo.cnn import NETWORKS
+    from workloads.zoo.llm import CONFIGS
+
+    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in NETWORKS.items()]
+    for config in CONFIGS.values():
+        phases = ("encode",) if config.encoder else ("prefill", "decode")
+        models.append(ModelInfo(config.name, "encoder" if config.encoder else "llm", phases, config.citation))
+    models.extend(ModelInfo(kind, "operator", ("inference",), syntax) for kind, syntax in SYNTAX.items())
+    return tuple(models)
+
+
+def load_model(
+    name_or_path: str, *, phase: str | None = None, batch: int = 1, context: int | None = None, tokens: int | None = None,
+    format: str | None = None, sparsity: str | None = None, dims: Mapping[str, int] | None = None, unknown_op: str = "refuse",
+    fuse: bool = True, default_format: str | None = None,
+) -> OperatorGraph:  # fmt: skip
+    """The operator graph of a model in one phase, lowered and ready to map.
+
+    Args:
+        name_or_path: a name of ``list_models``, ``gemm:MxNxK``, ``conv:...``, ``attention:...`` (see ``single.single_operator``),
+            the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one.
+        phase: of a decoder ``prefill`` (default) or ``decode``, of an encoder ``encode``, of all others ``inference``.
+        batch: inputs or sequences at a time; of an ONNX file it pins the first axis of the inputs where that is open.
+        tokens: prompt length (prefill, encode) or new positions (decode, default 1).
+        context: positions attended, the new ones included.
+        format: ``bf16``, ``int8``, ``w4a16``, ``w4g128a16``, ``w8a8``, ``w4a16kv8``, ... (``passes.parse_policy``); None: as in the model.
+        sparsity: ``2:4``, ``unstructured:0.3``, ``block:4x1:0.3``: pattern of the linear layers' weights; None or ``dense``: none.
+        dims: sizes of open axes of an ONNX file by their symbol (``{"batch": 8}``).
+        unknown_op: ``refuse`` or ``bytes-only``: what to do with operators of an ONNX file that are not known.
+        fuse: join pointwise operators and attention into their producers.
+        default_format: format where ``format`` is None and the model does not state a quantization of its own.
+
+    Raises:
+        ArgumentError: an argument is out of range or does not apply to this model.
+        UnknownNameError: there is no such model.
+        ModelError, ErrorList: the file is faulty, with the place.
+        UnsupportedError: the file holds something that is not covered, named.
+    """
+    _check(name_or_path, phase, batch, unknown_op)
+    from workloads.zoo.cnn import NATIVE_FORMAT, NETWORKS
+
+    wanted = format or default_format
+    plain = wanted if wanted in format_names() else None
+    kind, colon, _ = name_or_path.partition(":")
+    if name_or_path in NETWORKS:
+        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
+        graph = NETWORKS[name_or_path][0](batch, plain or NATIVE_FORMAT)
+        wanted = None if plain else wanted
+    elif colon and kind in SYNTAX:
+        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims, batch=batch if batch != 1 else None)
+        graph = single_operator(name_or_path, plain or "bf16")
+        wanted = None if plain else wanted
+    elif (config := _transformer(name_or_path)) is not None:
+        _refuse(name_or_path, None, dims=dims)
+        graph = _transformer_graph(config, phase, batch, tokens, context)
+        wanted = format if config.weight_format else wanted
+    else:
+        _refuse(name_or_path, phase, tokens=tokens, context=context)
+        from workloads.onnx_import import import_onnx
+
+        graph = import_onnx(name_or_path, dims=dims, batch=batch, unknown_op=unknown_op)
+    return _lowered(graph, wanted, sparsity, fuse)
+
+
+def _check(name: str, phase: str | None, batch: int, unknown_op: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"a model is a name or a path, not {name!r}", where="model")
+    if phase is not None and phase not in PHASES:
+        raise ArgumentError(f"unknown phase {phase!r}", where="phase", hint=did_you_mean(str(phase), PHASES))
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch < _LARGEST_BATCH:
+        raise ArgumentError(f"batch is {batch!r}", where="batch", hint=f"it must be a whole number from 1 to {_LARGEST_BATCH - 1}")
+    if unknown_op not in ("refuse", "bytes-only"):
+        raise ArgumentError(f"unknown_op is {unknown_op!r}", where="unknown_op", hint="write refuse or bytes-only")
+
+
+def _refuse(model: str, phase: str | None, **given: object) -> None:
+    """Raise where an argument that does not apply to this model is given."""
+    if phase not in (None, "inference"):
+        raise ArgumentError(f"{model} has no phase {phase!r}", where="phase", hint="leave the phase out; only transformers have phases")
+    hints = {
+        "tokens": "only transformers have tokens", "context": "only transformers have a context", "dims": "only ONNX files have open axes",
+        "batch": "write the batch into the operator's text: rows of a gemm, N of a conv, b of an attention",
+    }  # fmt: skip
+    for name, value in given.items():
+        if value:
+            raise ArgumentError(f"{name} does not apply to {model}", where=name, hint=hints[name])
+
+
+def _transformer(name: str) -> TransformerConfig | None:
+    """The config of a transformer of the zoo or of a ``config.json``; None for an ONNX file.
+
+    Raises:
+        UnknownNameError: neither a known name nor a path.
+        ModelError: a path that does not exist or is of another kind.
+    """
+    from workloads.zoo.llm import CONFIGS
+
+    if name in CONFIGS:
+        return CONFIGS[name]
+    path = Path(name)
+    if path.suffix == ".json" or path.is_dir():
+        from workloads.huggingface import read_config
+
+        return read_config(path)
+    if path.suffix == ".onnx" and path.is_file():
+        return None
+    if path.is_file():
+        raise ModelError(f"a model file is .onnx or config.json, this is {path.name}", where=name, hint="rename it if it is one of these")
+    if path.suffix == ".onnx" or "/" in name:
+        raise ModelError("no such file", where=name, hint="give the path of an .onnx file, of a config.json or of its folder")
+    kind, colon, _ = name.partition(":")
+    known = list(SYNTAX) if colon else [model.name for model in list_models()]
+    raise UnknownNameError(f"unknown model {name!r}", hint=did_you_mean(kind, known))
+
+
+def _transformer_graph(config: TransformerConfig, phase: str | None, batch: int, tokens: int | None, context: int | None) -> OperatorGraph:
+    from workloads.transformer import decoder_graph, encoder_graph
+
+    if not config.encoder:
+        return decoder_graph(config, phase=phase or "prefill", batch=batch, tokens=tokens, context=context)
+    if phase not in (None, "encode"):
+        raise ArgumentError(f"{config.name} is an encoder and has no phase {phase!r}", where="phase", hint="use phase encode")
+    if context is not None:
+        raise ArgumentError(f"context does not apply to {config.name}", where="context", hint="an encoder takes tokens")
+    return encoder_graph(config, batch=batch, tokens=tokens)
+
+
+def _lowered(graph: OperatorGraph, format: str | None, sparsity: str | None, fuse: bool) -> OperatorGraph:
+    from workloads import passes
+
+    graph = passes.decompose(graph)
+    if fuse:
+        graph = passes.fuse(passes.fuse_attention(graph))
+    if format is not None:
+        graph = passes.quantize(graph, format)
+    if sparsity is not None and sparsity != "dense":
+        graph = passes.sparsify(graph, sparsity)
+    return graph
