@@ -1,17 +1,12 @@
 """Figures of a run, made from its stored JSON document alone: roofline, breakdown, memory, timeline, and the tornado of ``whatif``.
 
-``write_*`` put a figure into a file (``.svg`` or ``.png``); ``*_svg`` give SVG text for a page that defines the colour roles of
-``cyclewright.plots.palette`` as CSS variables. Only PNG needs matplotlib.
+``write_*`` put a figure into a file (``.svg`` or ``.png``). ``cyclewright.plots.svg.to_svg`` gives a laid-out figure as SVG text for a
+page that defines the colour roles of ``cyclewright.plots.palette`` as CSS variables. Only PNG needs matplotlib.
 """
 
 from __future__ import annotations
 
 from cyclewright.plots.figures import (
-    breakdown_svg,
-    memory_svg,
-    roofline_svg,
-    timeline_svg,
-    tornado_svg,
     write_breakdown,
     write_memory,
     write_roofline,
@@ -20,11 +15,6 @@ from cyclewright.plots.figures import (
 )
 
 __all__ = [
-    "breakdown_svg",
-    "memory_svg",
-    "roofline_svg",
-    "timeline_svg",
-    "tornado_svg",
     "write_breakdown",
     "write_memory",
     "write_roofline",

@@ -53,31 +53,6 @@ def write_tornado(whatif_document: Document, path: str | Path) -> None:
     _write(tornado_scene(whatif_document), path)
 
 
-def roofline_svg(document: Document, *, width: float = 1080, height: float = 600) -> str:
-    """The roofline as SVG for embedding, without a heading."""
-    return to_svg(roofline_scene(read_document(document), width=width, height=height, heading=False), inline=True)
-
-
-def breakdown_svg(document: Document, *, width: float = 1080) -> str:
-    """The breakdown as SVG for embedding, without a heading."""
-    return to_svg(breakdown_scene(read_document(document), width=width, heading=False), inline=True)
-
-
-def memory_svg(document: Document, *, width: float = 1080) -> str:
-    """The live bytes over time as SVG for embedding, without a heading."""
-    return to_svg(memory_scene(read_document(document), width=width, heading=False), inline=True)
-
-
-def timeline_svg(document: Document, *, width: float = 1080) -> str:
-    """The timeline as SVG for embedding, without a heading."""
-    return to_svg(timeline_scene(read_document(document), width=width, heading=False), inline=True)
-
-
-def tornado_svg(whatif_document: Document, *, width: float = 1080) -> str:
-    """The tornado chart as SVG for embedding, without a heading."""
-    return to_svg(tornado_scene(whatif_document, width=width, heading=False), inline=True)
-
-
 def _write(scene: Scene, path: str | Path) -> None:
     suffix = Path(path).suffix.lower()
     if suffix == ".svg":

@@ -1,0 +1,57 @@
+"""The part of a report that ``whatif`` adds: which numbers of the spec limit the run, and a concrete change beside the base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+
+from cyclewright.plots.formatting import percent, si, significant
+from cyclewright.plots.tornado import read_whatif, tornado_scene
+from cyclewright.report.markup import esc, figure, table
+
+_UNITS = {
+    "latency_s": "s",
+    "roofline_s": "s",
+    "energy_j": "J",
+    "dram_bytes": "B",
+    "compulsory_bytes": "B",
+    "extra_bytes": "B",
+    "peak_memory_bytes": "B",
+}
+
+
+def limits(document: Mapping[str, object]) -> str:
+    """Tornado chart and table of the concrete change, as HTML.
+
+    Raises:
+        InvalidInput: it is not a what-if document.
+    """
+    _, leaves = read_whatif(document)
+    text = ""
+    if leaves:
+        caption = (
+            "Each number of the spec doubled and halved alone, the limiting one on top. An elasticity of −1 says that ten percent more of "
+            "the number saves ten percent; 0, that it changes nothing."
+        )
+        text += figure(tornado_scene(document, heading=False), tornado_scene(document, width=360, most=10, heading=False), caption)
+    change = document.get("change")
+    if isinstance(change, Mapping) and isinstance(change.get("metrics"), Mapping):
+        overrides = change.get("overrides") or []
+        names = ", ".join(f"<code>{esc(item)}</code>" for item in overrides) if isinstance(overrides, list | tuple) else ""
+        rows = [
+            row for name, entry in change["metrics"].items() if isinstance(entry, Mapping) for row in [_change(str(name), entry)] if row
+        ]
+        text += f"<h3>With {names}</h3>\n" + table(["Metric", "Base", "Changed", "Change"], rows, label="The change beside the base")
+    return text
+
+
+def _change(name: str, entry: Mapping[str, object]) -> list[str] | None:
+    base, changed = entry.get("base"), entry.get("changed")
+    if not (isinstance(base, int | float) and isinstance(changed, int | float) and isfinite(base) and isfinite(changed)):
+        return None
+    difference = "–" if not base else ("+" if changed > base else "−" if changed < base else "") + percent(abs(changed / base - 1))
+    return [esc(name), esc(_value(name, base)), esc(_value(name, changed)), esc(difference)]
+
+
+def _value(name: str, value: float) -> str:
+    return si(value, _UNITS[name]) if name in _UNITS else significant(value)

@@ -1,0 +1,140 @@
+"""The report page: sections in order, with style and script inline, so that it opens from a file and loads nothing."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import sha256
+from importlib.resources import files
+
+from cyclewright.plots.breakdown import breakdown_scene
+from cyclewright.plots.memory import memory_scene
+from cyclewright.plots.palette import DARK, LIGHT
+from cyclewright.plots.reading import read_document
+from cyclewright.plots.roofline import roofline_scene
+from cyclewright.plots.timeline import timeline_scene
+from cyclewright.plots.wording import title, verdict
+from cyclewright.report.headline import cards
+from cyclewright.report.limits import limits
+from cyclewright.report.markup import esc, figure, section
+from cyclewright.report.operators import operator_table
+from cyclewright.report.sources import command, provenance
+from simulator.result import Result
+
+_NARROW = 360.0
+
+
+def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | None = None) -> str:
+    """The report of a stored run as one HTML page.
+
+    Args:
+        document: the stored JSON document of a run.
+        whatif: a what-if document, which adds the section on what limits the run.
+
+    Returns:
+        HTML that refers to nothing outside itself; the same document always gives the same text.
+
+    Raises:
+        InvalidInput: one of the documents is not what it should be; the message names the field.
+    """
+    result = read_document(document)
+    parts = [
+        section("numbers", "Headline", cards(result)),
+        _warnings(result),
+        section("roofline", "Roofline", _roofline(result)),
+        section("breakdown", "Breakdown", _breakdown(result)),
+        section("table", "Operators", operator_table(result)),
+        section("memory", "Memory over time", _memory(result)),
+    ]
+    links = [("numbers", "Headline"), ("roofline", "Roofline"), ("breakdown", "Breakdown"), ("table", "Operators"), ("memory", "Memory")]
+    if result.timeline:
+        parts.append(section("timeline", "Timeline", _timeline(result)))
+        links.append(("timeline", "Timeline"))
+    if whatif is not None:
+        parts.append(section("limits", "What limits it", limits(whatif)))
+        links.append(("limits", "What limits it"))
+    parts.append(section("sources", "Where the numbers come from", provenance(result)))
+    parts.append(section("again", "Make this report again", f'<pre tabindex="0"><code>{esc(command(result))}</code></pre>'))
+    links += [("sources", "Sources"), ("again", "Reproduce")]
+    return _page(result, "".join(parts), links)
+
+
+def _page(result: Result, body: str, links: list[tuple[str, str]]) -> str:
+    style, script = _assets()
+    digest = b64encode(sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
+    navigation = "".join(f'<a href="#{identifier}">{esc(name)}</a>' for identifier, name in links)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{esc(title(result))} - cyclewright</title>
+<style>{style}</style>
+</head>
+<body>
+<a class="skip" href="#table">Skip to the table of operators</a>
+<header>
+<p class="muted">cyclewright report</p>
+<h1>{esc(title(result))}</h1>
+<p class="verdict">{esc(verdict(result))}</p>
+<nav aria-label="Sections">{navigation}</nav>
+</header>
+<main>
+{body}</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+@lru_cache(maxsize=1)
+def _assets() -> tuple[str, str]:
+    folder = files("cyclewright.report")
+    sheet = folder.joinpath("page.css").read_text(encoding="utf-8")
+    colours = f":root{{{_variables(LIGHT)}}}\n@media (prefers-color-scheme: dark) and (not print){{:root{{{_variables(DARK)}}}}}\n"
+    return colours + sheet, folder.joinpath("page.js").read_text(encoding="utf-8")
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return ";".join(f"--{role}:{colour}" for role, colour in colours.items())
+
+
+def _warnings(result: Result) -> str:
+    notes = list(dict.fromkeys(result.warnings))
+    if not result.fits:
+        notes.insert(0, "The model does not fit into the memory of this hardware; the figures are those of a device with enough of it.")
+    if not notes:
+        return ""
+    items = "\n".join(f"<li>{esc(note)}</li>" for note in notes)
+    return f'<aside class="warnings" aria-label="Warnings"><h2>Warnings</h2><ul>\n{items}\n</ul></aside>\n'
+
+
+def _roofline(result: Result) -> str:
+    caption = (
+        "Each dot is an operator; its area is its share of the time. A dot on a roof is as fast as that resource allows. Sloped roofs are "
+        "memory bandwidths, level roofs are arithmetic per number format; the diamond is the whole run. Rings set the heaviest operators "
+        "against the bytes of an on-chip level, whose dashed roof is theirs. A dot leads to its row in the table."
+    )
+    return figure(roofline_scene(result, heading=False), roofline_scene(result, width=_NARROW, height=430, heading=False), caption)
+
+
+def _breakdown(result: Result) -> str:
+    caption = "Compulsory bytes are the first load of inputs and weights and one write of outputs; all others are extra."
+    return figure(breakdown_scene(result, heading=False), breakdown_scene(result, width=_NARROW, heading=False), caption)
+
+
+def _memory(result: Result) -> str:
+    caption = "Bytes that are still needed, at the start of each operator. Repeated layers are shown once, where the first of them runs."
+    return figure(memory_scene(result, heading=False), memory_scene(result, width=_NARROW, heading=False), caption)
+
+
+def _timeline(result: Result) -> str:
+    caption = (
+        "Busy stretches of each unit and memory port, coloured by kind of operator as above. Of repeated layers only the first is drawn."
+    )
+    return figure(timeline_scene(result, heading=False), timeline_scene(result, width=_NARROW, heading=False), caption)
