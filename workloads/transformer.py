@@ -132,7 +132,8 @@ def _head(builder: GraphBuilder, config: TransformerConfig, step: Step, x: str, 
     weight = "embedding.weight"
     if not config.tied:
         weight = builder.weight("lm_head.weight", (config.vocab, config.hidden), format=_head_format(config))
-    builder.output(builder.gemm(x, weight, "logits", transpose_b=True, name="lm_head", attributes={"lm_head": True, "quantize": config.quantized_head}))
+    facts = {"lm_head": True, "quantize": config.quantized_head}
+    builder.output(builder.gemm(x, weight, "logits", transpose_b=True, name="lm_head", attributes=facts))
 
 
 def _head_format(config: TransformerConfig) -> str | None:
