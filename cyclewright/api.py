@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +130,15 @@ def prepare(
         graph = model
     else:
         graph = load_model(
-            str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format or device.default_format, sparsity=sparsity,
-            dims=dims, unknown_op=unknown_op,
+            str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, dims=dims,
+            unknown_op=unknown_op, default_format=device.default_format,
         )  # fmt: skip
     name = graph.name if isinstance(model, OperatorGraph) else str(model)
     return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start)
 
 
 def overrides_of(overrides: Overrides) -> dict[str, object]:
-    """Changes as a mapping of path to value: splits ``PATH=VALUE`` texts.
+    """Changes as a mapping of path to value: splits ``PATH=VALUE`` texts, takes quotes off the value.
 
     Raises:
         ArgumentError: a text without ``=``, or one path twice.
@@ -150,8 +151,11 @@ def overrides_of(overrides: Overrides) -> dict[str, object]:
     for text in overrides:
         path, equals, value = text.partition("=")
         path, value = path.strip(), value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
         if not equals or not path or not value:
-            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint='write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"')
+            hint = 'write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"'
+            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint=hint)
         if path in changes:
             raise ArgumentError(f"{path} is set twice", where="--set", hint="set each leaf once")
         changes[path] = value
@@ -174,11 +178,11 @@ def evaluate(prepared: Prepared, hardware: Hardware | None = None, *, timeline: 
     marks.append(time.perf_counter())
     schedule = trivial_schedule(mapped)
     marks.append(time.perf_counter())
-    result = simulate(mapped, schedule, fidelity=prepared.fidelity, timeline=timeline)
+    result: Result = simulate(mapped, schedule, fidelity=prepared.fidelity, timeline=timeline)
     marks.append(time.perf_counter())
     if not timeline:
         return result
-    steps = dict(zip(("map", "schedule", "simulate"), (after - before for before, after in zip(marks, marks[1:], strict=False)), strict=True))
+    steps = dict(zip(("map", "schedule", "simulate"), (end - start for start, end in pairwise(marks)), strict=True))
     meta = {**result.meta, "timings_s": {"load": prepared.load_s, **steps}, "python": platform.python_version()}
     return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared, device)}, meta=meta)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cyclewright.claim_metrics import check_form
 from hwspecs.vocabulary.errors import CyclewrightError, ErrorList, InvalidInput
@@ -32,6 +33,11 @@ class RunSpec:
     settings: tuple[tuple[str, str | int], ...] = ()
     overrides: tuple[tuple[str, str], ...] = ()
     dims: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Settings as keyword arguments of ``run``."""
+        return dict(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class _Reader:
         top = self.mapping(root, "a ledger file", ("defaults", "claims"))
         rows = top.get("claims")
         if rows is None or not isinstance(rows.value, list):
-            self.fail(rows.mark if rows else root.mark, "there is no list of claims", "write claims: and below it one row per published value")
+            self.fail(rows.mark if rows else root.mark, "there is no list of claims", "write claims: and below it a list of rows")
             return
         defaults = self.mapping(top["defaults"], "defaults", _KEYS) if "defaults" in top else {}
         for row in rows.value:
@@ -126,7 +132,7 @@ class _Reader:
         own = self.mapping(node, "a claim", _KEYS)
         entries = {**defaults, **own}
         if missing := [key for key in _REQUIRED if key not in entries]:
-            self.fail(node.mark, f"a claim lacks {', '.join(missing)}", "every row states id, title, kind, source, metric, value and tolerance")
+            self.fail(node.mark, f"a claim lacks {', '.join(missing)}", f"every row states {', '.join(_REQUIRED)}")
             return None
         text = {key: self.text(entries[key], key) if key in entries else "" for key in _TEXTS}
         text["expect"] = text["expect"] or "pass"
@@ -173,7 +179,8 @@ class _Reader:
             return COUNT_UNITS[unit]
         quantity = read_any(f"1 {unit}")
         if quantity is None or quantity.clock:
-            self.fail(entries["unit"].mark, f"unknown unit {unit!r}", f"use {', '.join(name for name in COUNT_UNITS if name)} or a unit like GB, GiB, ms, J, W")
+            counts = ", ".join(name for name in COUNT_UNITS if name)
+            self.fail(entries["unit"].mark, f"unknown unit {unit!r}", f"use {counts} or a unit like GB, GiB, ms, J, W")
             return 1.0
         return quantity.value
 
@@ -185,8 +192,8 @@ class _Reader:
             return 0.0, True, ""
         relative = "relative" in entries
         size = entries["relative" if relative else "absolute"]
-        percent = isinstance(size.value, str) and size.value.endswith("%") and (read := read_any(size.value)) is not None and read.dimension == "ratio"
-        value = read.value if percent and read is not None else self.number(size, "the tolerance")
+        percent = read_any(size.value) if isinstance(size.value, str) and size.value.endswith("%") else None
+        value = percent.value if percent is not None else self.number(size, "the tolerance")
         if value < 0:
             self.fail(size.mark, "a tolerance is below zero", "give the allowed size of the error")
         return value, relative, self.text(entries["reason"], "reason")
@@ -195,7 +202,8 @@ class _Reader:
         """The runs of a row, by name; a row's own ``run`` or ``runs`` stands before that of the defaults."""
         given = [key for key in ("run", "runs") if key in own] or [key for key in ("run", "runs") if key in entries]
         if len(given) != 1:
-            self.fail(node.mark, "a claim has both run and runs" if given else "a claim has no run", "write run: {model: ..., hardware: ...}")
+            what = "a claim has both run and runs" if given else "a claim has no run"
+            self.fail(node.mark, what, "write run: {model: ..., hardware: ...}")
             return {}
         if given[0] == "run":
             return {"run": self.one_run(entries["run"])}
@@ -215,10 +223,11 @@ class _Reader:
         for key, kind in _SETTINGS.items():
             if key in entries:
                 value = entries[key].value
-                if isinstance(value, kind) and not isinstance(value, bool):
+                if isinstance(value, str | int) and isinstance(value, kind) and not isinstance(value, bool):
                     settings.append((key, value))
                 else:
-                    self.fail(entries[key].mark, f"{key} is a {entries[key].kind}", f"write {key} as a {'whole number' if kind is int else 'text'}")
+                    form = "whole number" if kind is int else "text"
+                    self.fail(entries[key].mark, f"{key} is a {entries[key].kind}", f"write {key} as a {form}")
         overrides = tuple((key, str(child.value)) for key, child in entries["overrides"].items()) if "overrides" in entries else ()
         dims = tuple((key, int(self.number(child, key))) for key, child in entries["dims"].items()) if "dims" in entries else ()
         return RunSpec(texts.get("model", ""), texts.get("hardware", DEFAULT_HARDWARE), tuple(settings), overrides, dims)

@@ -32,9 +32,7 @@ def explain(document: Document, name: str) -> list[tuple[str, list[tuple[str, st
     """
     row = operator_of(document, name)
     sections = [("operator", _what(row)), ("time", _time(document, row)), ("bytes", _bytes(row)), ("energy (dynamic)", _energy(row))]
-    alternatives = [
-        (each[0], f"{each[1]:,} cycles estimated, {'chosen' if not each[2] else each[2]}") for each in row.get("alternatives", ())
-    ]
+    alternatives = [(name, f"{cycles:,} cycles estimated, {reason or 'chosen'}") for name, cycles, reason in row.get("alternatives", ())]
     sections.append(("ways to run it", alternatives or [("", "the mapper offered this way only")]))
     return sections
 
@@ -45,7 +43,8 @@ def _what(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     if row.get("fell_back_from"):
         lines.append(("fell back", f"{row['fell_back_from']} cannot run it"))
     if row["macs"]:
-        lines.append(("MACs", f"{format_count(row['macs'])} dense, {format_count(row['executed_macs'])} executed in {row['compute_format']}, {row['pattern']}"))
+        executed = f"{format_count(row['executed_macs'])} executed in {row['compute_format']}, {row['pattern']}"
+        lines.append(("MACs", f"{format_count(row['macs'])} dense, {executed}"))
     if row["vector_ops"]:
         lines.append(("vector operations", format_count(row["vector_ops"])))
     return lines
@@ -77,4 +76,5 @@ def _bytes(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _energy(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     parts = sorted(row["energy_j"].items(), key=lambda item: -item[1])
-    return [(part, format_quantity(joules, "J")) for part, joules in parts if joules] or [("", "the spec states no energy for what it does")]
+    lines = [(part, format_quantity(joules, "J")) for part, joules in parts if joules]
+    return lines or [("", "the spec states no energy for what it does")]

@@ -51,7 +51,8 @@ def parse_gate(text: str) -> Gate:
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ArgumentError(f"cannot read the condition {text!r}", where="--fail-if", hint='write METRIC > QUANTITY, such as "latency > 5 ms"')
+        hint = 'write METRIC > QUANTITY, such as "latency > 5 ms"'
+        raise ArgumentError(f"cannot read the condition {text!r}", where="--fail-if", hint=hint)
     metric = metric_of(match["metric"], where="--fail-if")
     return Gate(metric, match["comparison"], read_quantity(match["threshold"], metric, where=f"--fail-if {text!r}"), text)
 

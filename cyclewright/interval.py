@@ -2,7 +2,8 @@
 
 A spec's ``assumed`` numbers state a low and a high. Each is set to either end alone, which shows the direction in which it
 moves a metric; then all are set to their lowering ends together, and to their raising ends. For a metric that is monotone in
-every assumed number these two corners bound it over the whole box; the interval also includes every single run, so it is never narrower than what was seen.
+every assumed number these two corners bound it over the whole box; the interval also includes every single run, so it is
+never narrower than what was seen.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ _EVEN = 1e-12
 
 
 def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
-    """Assumed numbers with bounds that can enter the result: those of units that run nothing are left out."""
+    """Assumed numbers with bounds that can enter the result: not those of units that run nothing, or of MACs in unused formats."""
+    formats = {row.compute_format for row in result.operators}
     idle = {f"unit.{name}." for name in hardware.units} - {f"unit.{row.unit}." for row in result.operators}
     return tuple(
         leaf
         for leaf in hardware.leaves.values()
         if leaf.source == "assumed" and leaf.low is not None and leaf.high is not None and leaf.low < leaf.high
         if not any(leaf.path.startswith(prefix) for prefix in idle)
+        if ".energy.mac." not in leaf.path or leaf.path.rpartition(".")[2] in formats
     )
 
 

@@ -16,10 +16,11 @@ Rows live in ``cyclewright/claims/**/*.yaml``::
         expect: pass                # pass or miss; a miss needs a note that says why
         note: ""
 
-``run`` takes ``model``, ``hardware`` (default ``nvidia-h100-sxm``) and the keyword arguments of ``cyclewright.run``. Instead of ``run``, ``runs`` holds several
-by name, and the metric names them: ``ratio a.latency_s b.latency_s``. A metric is a name (``latency_s``, ``parameters``, see ``cyclewright.metrics``), a derived name
-(``active_parameters``, ``kv_cache_bytes_per_token``, ``stored_bits_per_parameter``), a dotted path into the result's JSON (``energy_by_component.static``,
-``operators.NAME.time_s``), or ``ratio``, ``difference`` or ``sum`` of two of these. Nothing else is evaluated.
+``run`` takes ``model``, ``hardware`` (default ``nvidia-h100-sxm``) and the keyword arguments of ``cyclewright.run``. Instead of
+``run``, ``runs`` holds several by name, and the metric names them: ``ratio a.latency_s b.latency_s``. A metric is a name
+(``latency_s``, ``parameters``, see ``cyclewright.metrics``), a derived name (``active_parameters``, ``kv_cache_bytes_per_token``,
+``stored_bits_per_parameter``), a dotted path into the result's JSON (``energy_by_component.static``, ``operators.NAME.time_s``),
+or ``ratio``, ``difference`` or ``sum`` of two of these. Nothing else is evaluated.
 """
 
 from __future__ import annotations
@@ -114,6 +115,6 @@ def _outcome(claim: Claim, made: dict[RunSpec, ClaimRun]) -> Outcome:
 
 def _run(spec: RunSpec, made: dict[RunSpec, ClaimRun]) -> ClaimRun:
     if spec not in made:
-        prepared = prepare(spec.model, spec.hardware, overrides=dict(spec.overrides), dims=dict(spec.dims) or None, **dict(spec.settings))
+        prepared = prepare(spec.model, spec.hardware, overrides=dict(spec.overrides), dims=dict(spec.dims) or None, **spec.keywords)
         made[spec] = ClaimRun(prepared.graph, document_of(evaluate(prepared)))
     return made[spec]

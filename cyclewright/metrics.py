@@ -122,7 +122,8 @@ def metric_value(document: Document, name: str) -> float:
     try:
         value = METRICS[name].value(document)
     except (KeyError, TypeError, ValueError) as error:
-        raise ArgumentError(f"the result has no number {name!r}", where=name, hint="give the JSON that `cyclewright run -o FILE.json` wrote") from error
+        hint = "give the JSON that `cyclewright run -o FILE.json` wrote"
+        raise ArgumentError(f"the result has no number {name!r}", where=name, hint=hint) from error
     if not math.isfinite(value):
         raise ArgumentError(f"{name} is not finite", where=name)
     return value

@@ -35,7 +35,8 @@ def suffix_of(path: str | Path, command: str) -> str:
     for suffix in sorted(known, key=len, reverse=True):
         if name.endswith(suffix) and name != suffix:
             return suffix
-    raise ArgumentError(f"the suffix of {Path(path).name!r} names no form that {command} writes", where=str(path), hint=f"use one of {' '.join(known)}")
+    what = f"the suffix of {Path(path).name!r} names no form that {command} writes"
+    raise ArgumentError(what, where=str(path), hint=f"use one of {' '.join(known)}")
 
 
 def check_outputs(paths: Iterable[str | Path], command: str) -> tuple[Path, ...]:
@@ -70,7 +71,8 @@ def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
 def save(result: Any, *paths: str | Path, whatif: Mapping[str, Any] | None = None) -> None:
     """Write a result of ``cyclewright.run`` (or its stored form) to files; the suffix picks the form.
 
-    ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` roofline, ``.trace.json`` timeline for Perfetto.
+    ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` roofline, ``.trace.json`` timeline for
+    Perfetto.
 
     Raises:
         ArgumentError: an unknown suffix or a path that cannot be written.

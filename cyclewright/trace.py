@@ -27,7 +27,8 @@ def chrome_trace(document: Document) -> dict[str, Any]:
     names: list[dict[str, Any]] = [
         {"name": "process_name", "ph": "M", "pid": _PROCESS, "args": {"name": f"{document['model']} on {document['hardware']}"}}
     ]
-    names += [{"name": "thread_name", "ph": "M", "pid": _PROCESS, "tid": thread, "args": {"name": name}} for name, thread in threads.items()]
+    for name, thread in threads.items():
+        names.append({"name": "thread_name", "ph": "M", "pid": _PROCESS, "tid": thread, "args": {"name": name}})
     counters = [
         {"name": "live bytes", "ph": "C", "pid": _PROCESS, "ts": seconds * 1e6, "args": {"on chip": on_chip, "off chip": off_chip}}
         for seconds, on_chip, off_chip in document["memory_over_time"]

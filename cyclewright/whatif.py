@@ -2,8 +2,9 @@
 
 Every numeric leaf above zero is set to 1.1, 2 and 1/2 of its value, one at a time; whole numbers (rows, counts, sizes) are
 rounded and stay at least 1. The *elasticity* is ln(metric ratio) / ln(leaf ratio) at the +10 % step: -1 means that ten percent
-more saves about ten percent, 0 that it changes nothing. Doubling tells what a step as large as a hardware generation does; for latencies,
-launch costs and energies, where less is better, the gain is at the half. Leaves are ranked by the larger of the two gains in the metric asked for.
+more saves about ten percent, 0 that it changes nothing. Doubling tells what a step as large as a hardware generation does; for
+latencies, launch costs and energies, where less is better, the gain is at the half. Leaves are ranked by the largest gain in
+the metric asked for.
 
 The document (``WhatIf.as_dict``)::
 
@@ -11,18 +12,18 @@ The document (``WhatIf.as_dict``)::
      "base": {metric: value},
      "leaves": [{"path", "text", "value", "unit", "source", "cite", "elasticity_latency", "elasticity_energy",
                  "gain": 1.83, "best_factor": 2.0, "note": "",
-                 "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "error": null}, ... 1.1, 2.0]}],
+                 "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "ratio": 1.71, "error": null}, ... 1.1, 2.0]}],
      "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed]}}
 
-``leaves`` is in the order of rank. ``gain`` is base / best value of the ranked metric, at least 1. A point that makes an invalid
-or unservable spec has ``error`` and no metrics.
+``leaves`` is in the order of rank. ``gain`` is base / best value of the ranked metric, at least 1; ``ratio`` is the ranked
+metric / base. A point that makes an invalid or unservable spec has ``error`` and null metrics.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cyclewright.api import Overrides, Prepared, document_of, evaluate, prepare
@@ -42,12 +43,13 @@ EVEN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run with one leaf changed; metrics are None where ``error`` says why there is no run."""
+    """One run with one leaf changed; metrics are None where ``error`` says why there is no run; ``ratio``: ranked metric / base."""
 
     factor: float
     value: float
     latency_s: float | None
     energy_j: float | None
+    ratio: float | None = None
     error: str | None = None
 
 
@@ -82,9 +84,7 @@ class LeafEffect:
             "path": leaf.path, "text": leaf.text, "value": leaf.value, "unit": leaf.unit, "source": leaf.source, "cite": leaf.cite,
             "elasticity_latency": self.elasticity_latency, "elasticity_energy": self.elasticity_energy, "gain": self.gain,
             "best_factor": self.best_factor, "note": self.note,
-            "points": [
-                {"factor": p.factor, "value": p.value, "latency_s": p.latency_s, "energy_j": p.energy_j, "error": p.error} for p in self.points
-            ],
+            "points": [asdict(point) for point in self.points],
         }  # fmt: skip
 
 
@@ -118,8 +118,8 @@ class WhatIf:
             return None
         before, after = headline(base), headline(document_of(self.changed))
         metrics = {
-            name: {"base": before[name], "changed": after[name], "delta": after[name] - before[name], "ratio": after[name] / before[name] if before[name] else None}
-            for name in before
+            name: {"base": old, "changed": new, "delta": new - old, "ratio": new / old if old else None}
+            for (name, old), new in zip(before.items(), after.values(), strict=True)
         }
         return {"overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by]}
 
@@ -177,14 +177,13 @@ def _rank(effect: LeafEffect) -> tuple[float, float, str]:
 
 
 def _effect(prepared: Prepared, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
-    points = tuple(_point(prepared, leaf, factor) for factor in FACTORS)
+    base_value = base.latency_s if metric == "latency_s" else base.energy_j
+    points = tuple(_point(prepared, leaf, factor, metric, base_value) for factor in FACTORS)
     small = next(point for point in points if point.factor == 1.1)
-    of_base = {"latency_s": base.latency_s, "energy_j": base.energy_j}
     gain, best = 1.0, 1.0
     for point in points:
-        value = getattr(point, metric)
-        if value is not None and value > 0 and of_base[metric] / value > gain * (1 + EVEN):
-            gain, best = of_base[metric] / value, point.factor
+        if point.ratio and 1 / point.ratio > gain * (1 + EVEN):
+            gain, best = 1 / point.ratio, point.factor
     return LeafEffect(
         leaf, points, _elasticity(small.latency_s, base.latency_s, small.value, float(leaf.value)),
         _elasticity(small.energy_j, base.energy_j, small.value, float(leaf.value)), gain, best,
@@ -197,12 +196,13 @@ def _elasticity(metric: float | None, base_metric: float, value: float, base_val
     return round(math.log(metric / base_metric) / math.log(value / base_value), 9) + 0.0
 
 
-def _point(prepared: Prepared, leaf: Leaf, factor: float) -> Point:
+def _point(prepared: Prepared, leaf: Leaf, factor: float, metric: str, base_value: float) -> Point:
     value = varied_value(leaf, factor)
     if value == leaf.value:
-        return Point(factor, value, None, None, "a whole number that cannot change so little")
+        return Point(factor, value, None, None, None, "a whole number that cannot change so little")
     try:
         result = evaluate(prepared, vary(prepared, [(leaf.path, value)]), timeline=False)
     except CyclewrightError as error:
-        return Point(factor, value, None, None, str(error).splitlines()[0])
-    return Point(factor, value, result.latency_s, result.energy_j)
+        return Point(factor, value, None, None, None, str(error).splitlines()[0])
+    ratio = getattr(result, metric) / base_value if base_value else None
+    return Point(factor, value, result.latency_s, result.energy_j, ratio)

@@ -20,7 +20,8 @@ INTERRUPTED = 130
 class Application(click.Group):
     """A group that suggests near command names and never shows a traceback.
 
-    Exit codes: 0 done, 1 failed (unsupported, infeasible, a claim that turned out otherwise), 2 bad input, 3 a ``--fail-if`` condition holds.
+    Exit codes: 0 done, 1 failed (unsupported, infeasible, a claim that turned out otherwise), 2 bad input, 3 a ``--fail-if``
+    condition holds, 130 interrupted.
     """
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
@@ -41,9 +42,10 @@ class Application(click.Group):
     ) -> Any:
         """Run and leave the process with the exit code; with ``standalone_mode=False`` click's own behaviour."""
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra)
         try:
-            code = super().main(args, prog_name or "cyclewright", complete_var, False, windows_expand_args, **extra)
+            program = prog_name or "cyclewright"
+            code = super().main(args, program, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
             # the reader (``| head``) has gone: nothing to say, and the interpreter must not try to flush again
@@ -82,7 +84,8 @@ def _report(error: Exception) -> int:
 
 
 def _say(message: str) -> None:
-    click.echo(click.style("error:", fg="red", bold=True) + f" {message}", err=True)
+    colour = False if os.environ.get("NO_COLOR") else None
+    click.echo(click.style("error:", fg="red", bold=True) + f" {message}", err=True, color=colour)
 
 
 def _sentence(message: str) -> str:

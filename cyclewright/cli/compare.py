@@ -1,0 +1,123 @@
+"""``cyclewright compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
+from cyclewright.cli.text import heading, print_json, read_json, say_written, table
+from hwspecs.vocabulary.errors import ArgumentError
+
+_HELP = """Results side by side.
+
+\b
+Examples:
+  cyclewright compare base.json changed.json
+  cyclewright compare llama-3-8b --hw nvidia-a100-sxm-80gb --hw nvidia-h100-sxm --phase decode --batch 8
+  cyclewright compare result.json --measured timings.csv
+  cyclewright compare resnet50 --hw nvidia-a100-sxm-80gb --measured timings.csv
+
+The first two set stored results, or one model on several devices, side by side. The others show the error against your
+own timings: a CSV with the columns operator and time_us (or time_ms, time [s], ...), where a time is that of all rounds of the
+operator.
+"""
+_HOW_MANY = "give two or more to compare, or one with --measured"
+
+
+@click.command(help=_HELP, short_help="Results side by side, or against your own timings.")
+@click.argument("what", nargs=-1, required=True, metavar="RESULT.json... | MODEL")
+@hardware_option(several=True, required=False)
+@workload_options
+@set_option
+@click.option("--measured", metavar="FILE.csv", help="Your own timings by operator.")
+@click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="How many operators to list.")
+@json_option
+@output_option(".json .csv")
+def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[str, ...], measured: str | None, **options: Any) -> None:
+    """Set results side by side."""
+    outputs = checked_outputs(options["outputs"], "compare")
+    wanted = 1 if measured else 2
+    documents = _documents(what, hardware, overrides, settings_of(options), wanted)
+    from cyclewright.compare import compare as set_side_by_side
+    from cyclewright.compare import compare_measured
+    from cyclewright.outputs import json_bytes, table_csv, write_all
+
+    if measured:
+        answer: Any = compare_measured(documents[0], measured)
+        csv_rows = answer.as_dict()["operators"]
+    else:
+        answer = set_side_by_side(*documents)
+        csv_rows = [{"metric": name, **dict(zip(answer.labels, values, strict=True))} for name, values in answer.metrics.items()]
+    found = answer.as_dict()
+    write_all([(path, json_bytes(found) if path.suffix == ".json" else table_csv(csv_rows)) for path in outputs])
+    if options["as_json"]:
+        print_json(found)
+    elif measured:
+        _show_measured(found, options["top"])
+    else:
+        _show(found, options["top"])
+    say_written(outputs)
+
+
+def _documents(
+    what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[str, ...], settings: dict[str, Any], wanted: int
+) -> list[Mapping[str, Any]]:
+    """Stored results where files are given without --hw, runs of one model otherwise."""
+    files = "stored results" if wanted == 2 else "one stored result"
+    if not hardware:
+        if not all(name.lower().endswith(".json") for name in what):
+            raise ArgumentError(f"{what[0]} runs on no device", where="compare", hint=f"give --hw, or {files} (*.json)")
+        if overrides:
+            raise ArgumentError("a stored result has no spec to change", where="--set", hint="give MODEL and --hw")
+        if (wanted == 2 and len(what) < 2) or (wanted == 1 and len(what) != 1):
+            raise ArgumentError(f"{len(what)} results are given", where="compare", hint=_HOW_MANY)
+        return [read_json(Path(name)) for name in what]
+    if len(what) != 1:
+        raise ArgumentError(f"{len(what)} models are given", where="compare", hint="give one model, and --hw once per device")
+    if (wanted == 2 and len(hardware) < 2) or (wanted == 1 and len(hardware) != 1):
+        raise ArgumentError(f"{len(hardware)} devices are given", where="--hw", hint=_HOW_MANY)
+    from cyclewright.api import document_of, run
+
+    return [document_of(run(what[0], name, overrides=overrides, **settings)) for name in hardware]
+
+
+def _show(found: Mapping[str, Any], top: int) -> None:
+    from cyclewright.metrics import METRICS, format_metric
+    from hwspecs.vocabulary.units import format_quantity
+
+    labels = found["labels"]
+    rows = []
+    for name, both in found["metrics"].items():
+        cells = [format_metric(name, both["values"][0])]
+        for value, ratio in zip(both["values"][1:], both["ratios"][1:], strict=True):
+            cells.append(format_metric(name, value) + ("" if ratio is None else f"  x{ratio:.3f}"))
+        rows.append((METRICS[name].title, *cells))
+    rows.append(("bound by", *found["bound_by"]))
+    table(("metric", *labels), rows)
+    if top and found["operators"]:
+        heaviest = sorted(found["operators"], key=lambda row: -max(time or 0.0 for time in row["time_s"]))[:top]
+        heading("operators by time")
+        cells_of = [(row["name"], *("" if time is None else format_quantity(time, "s") for time in row["time_s"])) for row in heaviest]
+        table(("operator", *labels), cells_of)
+
+
+def _show_measured(found: Mapping[str, Any], top: int) -> None:
+    from hwspecs.vocabulary.units import format_quantity
+
+    total = found["total"]
+    heaviest = sorted(found["operators"], key=lambda row: -row["measured_s"])
+    rows = [
+        (row["name"], *(format_quantity(row[key], "s") for key in ("ours_s", "measured_s")), f"{100 * row['error']:+.1f} %")
+        for row in [*heaviest[:top], {"name": "total of both", **total}]
+    ]
+    table(("operator", "ours", "measured", "error"), rows)
+    click.echo(f"  mean absolute error of {len(heaviest)} operators: {100 * found['mean_absolute_error']:.1f} %")
+    for key, text in (("only_measured", "measured, but not in the result"), ("only_ours", "in the result, but not measured")):
+        names = found[key]
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            click.echo(f"  {text}: {', '.join(names[:5])}{more}")

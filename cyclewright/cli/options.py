@@ -1,0 +1,84 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hwspecs.vocabulary.errors import ArgumentError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_COUNT = click.IntRange(min=1)
+
+
+def hardware_option(*, several: bool = False, required: bool = True) -> Callable[[Command], Command]:
+    """``--hw``: a name of the library or a path to a spec."""
+    help_text = "Name of the library (see `cyclewright specs list`) or path to a spec" + ("; give it once per device." if several else ".")
+    return click.option("--hw", "hardware", metavar="HW", required=required, multiple=several, help=help_text)
+
+
+def workload_options(command: Command) -> Command:
+    """What is asked of the model: phase, batch, lengths, formats, dimensions, fidelity."""
+    for option in reversed(_WORKLOAD):
+        command = option(command)
+    return command
+
+
+_WORKLOAD = (
+    click.option("--phase", metavar="PHASE", help="prefill, decode or encode, for models that have phases."),
+    click.option("--batch", type=_COUNT, default=1, show_default=True, help="Sequences or images at once."),
+    click.option("--context", type=_COUNT, help="Positions a decode step attends to, the new token among them."),
+    click.option("--tokens", type=_COUNT, help="Prompt length of a prefill, sequence length of an encoder."),
+    click.option("--format", metavar="FORMAT", help="Number format: bf16, int8, w4a16, w8a8, ... [default: the device's]"),
+    click.option("--sparsity", metavar="PATTERN", help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3."),
+    click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model."),
+    click.option(
+        "--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only."
+    ),
+    click.option("--fidelity", metavar="RUNG", default="tile", show_default=True, help="roofline, tile or cycle."),
+)
+set_option = click.option(
+    "--set", "overrides", metavar="PATH=VALUE", multiple=True, help='Change a number of the spec: memory.hbm.bandwidth="4 TB/s".'
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def output_option(forms: str) -> Callable[[Command], Command]:
+    """``-o FILE``, repeatable."""
+    return click.option("-o", "--output", "outputs", metavar="FILE", multiple=True, help=f"Write a file by suffix: {forms}.")
+
+
+def settings_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of ``cyclewright.run`` from the shared options; the other options are left alone."""
+    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity")
+    return {**{name: options[name] for name in names}, "dims": read_dims(options["dims"]) or None}
+
+
+def read_dims(texts: Sequence[str]) -> dict[str, int]:
+    """``("batch=8",)`` to ``{"batch": 8}``.
+
+    Raises:
+        ArgumentError: a text of another form, a size below 1, or a name twice.
+    """
+    dims: dict[str, int] = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        name, size = name.strip(), size.strip()
+        if not name or not size.isdecimal() or int(size) < 1:
+            raise ArgumentError(
+                f"cannot read the dimension {text!r}", where="--dim", hint="write NAME=N with N a whole number of at least 1"
+            )
+        if name in dims:
+            raise ArgumentError(f"the dimension {name} is given twice", where="--dim", hint="give each dimension once")
+        dims[name] = int(size)
+    return dims
+
+
+def checked_outputs(outputs: Sequence[str], command: str) -> tuple[Path, ...]:
+    """Check ``-o`` paths before anything runs."""
+    from cyclewright.outputs import check_outputs
+
+    return check_outputs(outputs, command)

@@ -1,0 +1,140 @@
+"""``cyclewright run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
+from cyclewright.cli.text import heading, pairs, print_json, say_written, table
+
+_HELP = """What MODEL costs on a device.
+
+\b
+Examples:
+  cyclewright run resnet50 --hw edge-npu
+  cyclewright run llama-3-8b --hw nvidia-h100-sxm --phase decode --batch 8 --context 4096
+  cyclewright run model.onnx --hw my-npu.yaml --dim batch=8 -o report.html -o result.json
+  cyclewright run gemm:4096x4096x4096 --hw nvidia-a100-sxm-80gb --set memory.hbm.bandwidth="3 TB/s"
+  cyclewright run resnet50 --hw edge-npu --fail-if "latency > 5 ms"
+
+MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, or to a Hugging Face config.json.
+"""
+
+
+@click.command(help=_HELP, short_help="What a model costs on a device.")
+@click.argument("model")
+@hardware_option()
+@workload_options
+@set_option
+@click.option("--fail-if", "conditions", metavar="CONDITION", multiple=True, help='Exit with 3 if it holds: "latency > 5 ms".')
+@click.option("--explain", "explained", metavar="OPERATOR", help="Say where one operator's time and bytes go, and what was rejected.")
+@click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the heaviest operators to list.")
+@click.option("--no-interval", is_flag=True, help="Skip the interval over the spec's assumed numbers.")
+@json_option
+@output_option(".html .json .csv .svg .png .trace.json")
+def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple[str, ...], **options: Any) -> None:
+    """Run one model on one device."""
+    outputs = checked_outputs(options["outputs"], "run")
+    settings = settings_of(options)
+    from cyclewright.gates import check_gates, parse_gate
+
+    gates = [parse_gate(text) for text in conditions]
+    from cyclewright.api import document_of
+    from cyclewright.api import run as run_model
+    from cyclewright.explain import explain
+    from cyclewright.outputs import render_run, write_all
+
+    result = run_model(model, hardware, overrides=overrides, interval=not options["no_interval"], **settings)
+    document = document_of(result)
+    sections = explain(document, options["explained"]) if options["explained"] else []
+    write_all([(path, render_run(document, path)) for path in outputs])
+    if options["as_json"]:
+        print_json(document)
+    elif sections:
+        click.echo(click.style(f"{options['explained']}", bold=True) + f"  of {_title(document)}")
+        for name, lines in sections:
+            heading(name)
+            pairs(lines)
+    else:
+        show(document, options["top"])
+    say_written(outputs)
+    check_gates(gates, document)
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    settings = document["settings"]
+    phase = document["phase"]
+    words = [phase] if phase and phase != "inference" else []
+    words += [f"{name} {settings[name]}" for name in ("batch", "context", "tokens") if settings.get(name)]
+    words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
+    return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
+
+
+def show(document: Mapping[str, Any], top: int) -> None:
+    """The headline numbers, the warnings and the heaviest operators."""
+    click.echo(click.style(_title(document), bold=True))
+    click.echo()
+    pairs(_headline(document))
+    if document["warnings"]:
+        heading("warnings")
+        for warning in document["warnings"]:
+            click.echo(f"  - {warning}")
+    if top:
+        _heaviest(document, top)
+
+
+def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from cyclewright.metrics import format_count, format_metric, metric_value
+    from hwspecs.vocabulary.units import format_quantity
+
+    def text(name: str) -> str:
+        value = format_metric(name, metric_value(document, name))
+        if bounds := document["interval"].get(name):
+            value += f"   ({' to '.join(format_metric(name, bound) for bound in bounds)} over the assumed numbers)"
+        return value
+
+    energy = sorted(document["energy_by_component"].items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{name} {100 * joules / document['energy_j']:.3g} %" for name, joules in energy[:3]) if document["energy_j"] else ""
+    fit = "" if document["fits"] else "   does not fit"
+    things = "tokens" if document["phase"] in ("decode", "prefill", "encode") else "inferences"
+    weights = f", weights {format_quantity(document['stored_weight_bytes'], 'byte')}"
+    return [
+        ("latency", text("latency_s")),
+        ("bound by", f"{document['bound_by']}"),
+        ("roofline", f"{text('roofline_s')}, {text('roofline_share')} of it reached"),
+        ("throughput", f"{text('throughput_per_s').removesuffix(' /s')} {things}/s"),
+        ("compute", f"{format_count(document['flops'])}FLOP in {format_count(document['macs'])}MACs, MFU {text('mfu')}"),
+        ("energy", text("energy_j") + (f"   ({parts})" if parts else "")),
+        ("mean power", text("power_w")),
+        ("off-chip", f"{text('dram_bytes')}, {text('extra_bytes')} beyond compulsory"),
+        ("memory", f"{text('peak_memory_bytes')} at peak{weights}{_cache(document)}{fit}"),
+    ]
+
+
+def _cache(document: Mapping[str, Any]) -> str:
+    from hwspecs.vocabulary.units import format_quantity
+
+    return f", KV cache {format_quantity(document['kv_cache_bytes'], 'byte')}" if document["kv_cache_bytes"] else ""
+
+
+def _heaviest(document: Mapping[str, Any], top: int) -> None:
+    from hwspecs.vocabulary.units import format_quantity
+
+    rows = sorted(document["operators"], key=lambda row: -row["time_s"])
+    shown = rows[:top]
+    heading(f"the {len(shown)} heaviest of {len(rows)} operators" if len(shown) < len(rows) else "operators by time")
+    table(
+        ("operator", "kind", "unit", "times", "time", "share", "bound by", "roof"),
+        [
+            (row["name"], row["kind"], row["unit"], str(row["count"]), format_quantity(row["time_s"], "s"), f"{100 * row['share']:.1f} %",
+             row["bound_by"], f"{100 * row['roof_s'] / row['time_s']:.0f} %" if row["time_s"] else "")
+            for row in shown
+        ],
+        left=3,
+    )  # fmt: skip
+    if len(shown) < len(rows):
+        rest = sum(row["time_s"] for row in rows[top:])
+        click.echo(f"  and {len(rows) - len(shown)} more, {format_quantity(rest, 's')} together")

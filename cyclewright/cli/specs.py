@@ -1,0 +1,115 @@
+"""``cyclewright specs``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cyclewright.cli.options import json_option, set_option
+from cyclewright.cli.text import heading, pairs, print_json, table
+from hwspecs.vocabulary.errors import ErrorList
+
+if TYPE_CHECKING:
+    from hwspecs.hardware import Hardware
+
+_HELP = """Hardware specs: the library, one spec with every number's source, checking a file of your own.
+
+\b
+Examples:
+  cyclewright specs list
+  cyclewright specs show nvidia-h100-sxm
+  cyclewright specs validate my-npu.yaml
+  cyclewright specs schema > cyclewright-spec.schema.json
+"""
+
+
+@click.group(help=_HELP, short_help="The library of hardware; show or check a spec.")
+def specs() -> None:
+    """Group of the spec commands."""
+
+
+@specs.command("list", short_help="Names of the library.")
+@json_option
+def list_specs(as_json: bool) -> None:
+    """List the names of the library."""
+    from hwspecs import list_hardware
+
+    names = list_hardware()
+    if as_json:
+        print_json({"specs": list(names)})
+        return
+    for name in names:
+        click.echo(name)
+
+
+@specs.command(short_help="Every number of a spec, with its source and citation.")
+@click.argument("name")
+@set_option
+@json_option
+def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print every number of the spec NAME (or a path), with where it comes from."""
+    from cyclewright.api import overrides_of
+    from hwspecs import load_hardware
+
+    device = load_hardware(name, overrides_of(overrides))
+    if as_json:
+        print_json(_document(device))
+        return
+    click.echo(click.style(device.name, bold=True) + (f"  {device.description}" if device.description else ""))
+    kinds = ", ".join(f"{unit.name} ({unit.kind})" for unit in device.units.values())
+    pairs([("family", device.family), ("units", kinds), ("default format", device.default_format), ("digest", device.digest[:16])])
+    heading("numbers")
+    table(
+        ("path", "value", "low", "high", "source", "citation"),
+        [
+            (leaf.path, leaf.text, _bound(leaf.low, leaf.unit), _bound(leaf.high, leaf.unit), leaf.source, " ".join(leaf.cite.split()))
+            for leaf in device.leaves.values()
+        ],
+        left=6,
+        whole=True,
+    )
+
+
+def _bound(value: float | None, unit: str) -> str:
+    from hwspecs.vocabulary.units import format_quantity
+
+    return "" if value is None else format_quantity(value, unit)
+
+
+def _document(device: Hardware) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "name": device.name, "description": device.description, "family": device.family, "default_format": device.default_format,
+        "digest": device.digest, "units": {unit.name: unit.kind for unit in device.units.values()}, "memories": list(device.memories),
+        "leaves": [asdict(leaf) for leaf in device.leaves.values()],
+    }  # fmt: skip
+
+
+@specs.command(short_help="Check a spec file; every fault with line and column.")
+@click.argument("file")
+@json_option
+def validate(file: str, as_json: bool) -> None:
+    """Check the spec FILE. Exits with 2 if it has faults."""
+    from hwspecs import validate_file
+
+    faults = validate_file(file)
+    if as_json:
+        errors = [{"where": fault.where, "what": fault.what, "hint": fault.hint} for fault in faults]
+        print_json({"file": file, "valid": not faults, "errors": errors})
+        if faults:
+            raise click.exceptions.Exit(2)
+        return
+    if faults:
+        raise ErrorList(faults)
+    click.echo(f"{file} is a valid spec")
+
+
+@specs.command(short_help="The JSON Schema of a spec, for editors.")
+def schema() -> None:
+    """Print the JSON Schema of a spec."""
+    from hwspecs import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
