@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from workloads.graph import Nest, Operator, OperatorGraph, Repeat, Role, Tensor
+from workloads.transformer_counts import inactive_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Counts:
         kv_cache_bytes: bytes of the key-value cache, new tokens included.
         state_bytes: bytes of recurrent and optimizer states.
         peak_activation_bytes: most bytes of activations alive at once in program order, views and aliases not counted twice.
+        active_parameters: parameters that one token uses: all but the routed experts it does not visit.
         operators: operators run (a body of a repeat ``count`` times); ``distinct_operators``: as stored, repeats folded.
     """
 
@@ -36,6 +38,7 @@ class Counts:
     peak_activation_bytes: int
     operators: int
     distinct_operators: int
+    active_parameters: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Name to count."""
@@ -72,7 +75,7 @@ def counts(graph: OperatorGraph) -> Counts:
             parameters += tensor.values * times
     return Counts(
         macs, 2 * macs, executed, vector_ops, parameters, stored["weight"], stored["kv"], stored["state"],
-        peak_activation_bytes(graph), operators, distinct,
+        peak_activation_bytes(graph), operators, distinct, parameters - inactive_parameters(graph),
     )  # fmt: skip
 
 

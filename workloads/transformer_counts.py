@@ -1,4 +1,4 @@
-"""Counts of language models that papers state beside the parameters: active parameters, cache bytes per token."""
+"""Counts of language models that papers state beside the parameters: idle experts, cache bytes per token."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ def _idle(operator: Operator, graph: OperatorGraph) -> int:
         return 0
     weights = [graph.tensors[name] for name in operator.inputs if graph.tensors[name].role is Role.WEIGHT]
     return sum(tensor.values // experts * (experts - visited) for tensor in weights if tensor.shape[0] == experts)
-
-
-def active_parameters(graph: OperatorGraph) -> int:
-    """Parameters that one token uses: all of them (embedding and head included) but the routed experts it does not visit."""
-    from workloads.counts import counts
-
-    return counts(graph).parameters - inactive_parameters(graph)
 
 
 def kv_bytes_per_token(config: TransformerConfig, format: str | None = None) -> int:

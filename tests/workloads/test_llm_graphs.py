@@ -13,7 +13,7 @@ from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnsupportedErro
 from workloads.counts import counts
 from workloads.graph import Operator, OperatorGraph, Repeat, Role
 from workloads.transformer import MoE, TransformerConfig, decoder_graph, encoder_graph
-from workloads.transformer_counts import active_parameters, kv_bytes_per_token
+from workloads.transformer_counts import kv_bytes_per_token
 from workloads.zoo.llm import CONFIGS
 
 # The number of parameters that the checkpoint's index, or `sum(p.numel())` of the released model, states.
@@ -83,10 +83,10 @@ def test_parameters_by_closed_form_in_both_phases(name: str) -> None:
 def test_active_parameters() -> None:
     """Mixtral 12.88 B (arXiv 2401.04088: 13 B), Pangu Pro MoE 16.50 B (arXiv 2505.21411), dense models: all."""
     mixtral = 46_702_792_704 - 32 * 6 * 3 * 4096 * 14336
-    assert active_parameters(graph_of("mixtral-8x7b")) == mixtral == 12_879_925_248
-    assert active_parameters(graph_of("pangu-pro-moe")) == pytest.approx(16.50e9, abs=5e6)
-    assert active_parameters(graph_of("llama-3-8b")) == RELEASED["llama-3-8b"]
-    assert active_parameters(graph_of("qwen3-30b-a3b")) == 30_532_122_624 - 48 * 120 * 3 * 2048 * 768
+    assert counts(graph_of("mixtral-8x7b")).active_parameters == mixtral == 12_879_925_248
+    assert counts(graph_of("pangu-pro-moe")).active_parameters == pytest.approx(16.50e9, abs=5e6)
+    assert counts(graph_of("llama-3-8b")).active_parameters == RELEASED["llama-3-8b"]
+    assert counts(graph_of("qwen3-30b-a3b")).active_parameters == 30_532_122_624 - 48 * 120 * 3 * 2048 * 768
 
 
 @pytest.mark.parametrize(
