@@ -174,15 +174,17 @@ class _Reader:
         return float(value)
 
     def factor(self, entries: Mapping[str, Node], unit: str) -> float:
-        """SI value of one unit."""
+        """SI value of one unit; a count word may stand before it, for tables that divide by mixed powers (``million KiB`` is 1.024e9 B)."""
         if unit in COUNT_UNITS:
             return COUNT_UNITS[unit]
-        quantity = read_any(f"1 {unit}")
+        word, _, rest = unit.partition(" ")
+        many, name = (COUNT_UNITS[word], rest) if rest and word.isalpha() and word in COUNT_UNITS else (1.0, unit)
+        quantity = read_any(f"1 {name}")
         if quantity is None or quantity.clock:
             counts = ", ".join(name for name in COUNT_UNITS if name)
             self.fail(entries["unit"].mark, f"unknown unit {unit!r}", f"use {counts} or a unit like GB, GiB, ms, J, W")
             return 1.0
-        return quantity.value
+        return many * quantity.value
 
     def tolerance(self, node: Node) -> tuple[float, bool, str]:
         """(size, whether relative, reason)."""
