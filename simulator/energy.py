@@ -1,0 +1,86 @@
+"""Energy: on-chip actions that the mapper counted, off-chip bytes that the schedule left, static power over the latency.
+
+Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory, and ``static``. The bytes that the
+schedule keeps on chip cost one read (or write) of the on-chip memory each, beside the mapper's own count: an upper estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hwspecs.hardware import Hardware
+from hwspecs.vocabulary.errors import ContractError
+from mappings.dataflow import Alternative
+from simulator.lowering import Lowered
+
+STATIC = "static"
+
+
+@dataclass(slots=True)
+class EnergyModel:
+    """Prices actions and bytes on one hardware.
+
+    Attributes:
+        missing: actions that the spec gives no energy for; they count as zero and the result says so.
+    """
+
+    hardware: Hardware
+    missing: dict[str, None] = field(default_factory=dict)
+    _prices: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def price(self, operator: str, action: str) -> tuple[str, float]:
+        """Component and joules of one ``action``.
+
+        Raises:
+            ContractError: the action names neither a unit nor a memory of the hardware.
+        """
+        found = self._prices.get(action)
+        if found is not None:
+            return found
+        owner, _, what = action.partition(".")
+        if owner in self.hardware.units:
+            joules = self.hardware.units[owner].energy_j.get(what)
+            component = f"{owner}.{what.partition('.')[0]}"
+        elif owner in self.hardware.memories and what in ("read.byte", "write.byte"):
+            memory = self.hardware.memories[owner]
+            joules = memory.read_energy_j_per_byte if what == "read.byte" else memory.write_energy_j_per_byte
+            component = owner
+        else:
+            raise ContractError(f"counts action {action!r}, which no unit or memory of {self.hardware.name!r} has", where=operator)
+        if joules is None:
+            self.missing[action] = None
+        self._prices[action] = (component, joules or 0.0)
+        return self._prices[action]
+
+    def actions(self, operator: str, alternative: Alternative) -> dict[str, float]:
+        """Component to joules of the alternative's on-chip actions, one round."""
+        energy: dict[str, float] = {}
+        for action, count in alternative.actions.items():
+            component, joules = self.price(operator, action)
+            energy[component] = energy.get(component, 0.0) + count * joules
+        return energy
+
+    def traffic(self, reads: Mapping[str, int], writes: Mapping[str, int]) -> dict[str, float]:
+        """Memory to joules of bytes read and written."""
+        energy: dict[str, float] = {}
+        for name, nbytes in reads.items():
+            energy[name] = energy.get(name, 0.0) + nbytes * self.hardware.memories[name].read_energy_j_per_byte
+        for name, nbytes in writes.items():
+            energy[name] = energy.get(name, 0.0) + nbytes * self.hardware.memories[name].write_energy_j_per_byte
+        return energy
+
+    def kept(self, lowered: Lowered) -> tuple[dict[str, int], dict[str, int]]:
+        """On-chip bytes (read, written by memory) that stand in for the off-chip transfers that the schedule saved."""
+        memory = self.hardware.on_chip
+        if memory is None:
+            return {}, {}
+        reads = {memory.name: lowered.kept_read_bytes} if lowered.kept_read_bytes else {}
+        writes = {memory.name: lowered.kept_written_bytes} if lowered.kept_written_bytes else {}
+        return reads, writes
+
+
+def add(total: dict[str, float], part: Mapping[str, float], times: float = 1.0) -> None:
+    """Add ``times`` x ``part`` to ``total``, by component."""
+    for component, joules in part.items():
+        total[component] = total.get(component, 0.0) + times * joules

@@ -1,0 +1,34 @@
+"""The timeline: one span per stage and operator, of the first round, at most ``LIMIT``."""
+
+from __future__ import annotations
+
+from mappings.dataflow import PORT
+from simulator.lowering import LAUNCH
+from simulator.program import Step, Timing
+from simulator.result import Span
+
+LIMIT = 5_000
+
+
+def spans(program: list[list[Step]], timings: list[list[Timing]], limit: int = LIMIT) -> tuple[Span, ...]:
+    """Busy stretches of units and ports in the order of operators and stages: from a stage's first start to its last end, first round.
+
+    Where there are more than ``limit``, the longest are kept (the earlier one where two are equally long), in the same order.
+    """
+    found: list[Span] = []
+    for steps, times in zip(program, timings, strict=True):
+        for step, timing in zip(steps, times, strict=True):
+            flow = timing.flow
+            for (home, _), name, first, last in zip(flow.stages, flow.names, timing.first_start, timing.last_end, strict=True):
+                if first >= 0 and last > first:
+                    resource = LAUNCH if name == LAUNCH else resource_label(flow.resources[home])
+                    found.append(Span(resource, step.item.operator, name, timing.start + first, timing.start + last))
+    if len(found) <= limit:
+        return tuple(found)
+    ranked = sorted(range(len(found)), key=lambda number: found[number].start_cycles - found[number].end_cycles)
+    return tuple(found[number] for number in sorted(ranked[:limit]))
+
+
+def resource_label(unit: str) -> str:
+    """How results call a stage's unit: ``memory:<name>`` for a port, else ``compute:<unit>``."""
+    return f"memory:{unit[len(PORT) :]}" if unit.startswith(PORT) else f"compute:{unit}"
