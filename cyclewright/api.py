@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cyclewright import CYCLEWRIGHT_PACKAGE
 from hwspecs import load_hardware
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import ArgumentError
@@ -184,21 +182,18 @@ def evaluate(prepared: Prepared, hardware: Hardware | None = None, *, timeline: 
         return result
     steps = dict(zip(("map", "schedule", "simulate"), (end - start for start, end in pairwise(marks)), strict=True))
     meta = {**result.meta, "timings_s": {"load": prepared.load_s, **steps}, "python": platform.python_version()}
-    return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared, device)}, meta=meta)
+    return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
 
 
-def _provenance(prepared: Prepared, device: Hardware) -> dict[str, object]:
+def _provenance(prepared: Prepared) -> dict[str, object]:
     return {
-        "cyclewright": CYCLEWRIGHT_PACKAGE,
         "model_source": str(prepared.graph.meta.get("source", prepared.model_source)),
-        "hardware_digest": device.digest,
         "overrides": {path: str(value) for path, value in prepared.overrides.items()},
     }
 
 
 def document_of(result: Result) -> dict[str, Any]:
     """The stored form of a result as plain data, exactly what ``-o FILE.json`` writes."""
-    from simulator.stored import to_json
+    from simulator.stored import to_document
 
-    document: dict[str, Any] = json.loads(to_json(result))
-    return document
+    return to_document(result)

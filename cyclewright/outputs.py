@@ -9,10 +9,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwspecs.vocabulary.atomic import write_atomic
 from hwspecs.vocabulary.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from simulator.result import Result
 
 SUFFIXES = {
     "run": (".html", ".json", ".csv", ".svg", ".png", ".trace.json"),
@@ -68,8 +71,8 @@ def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
         write_atomic(path, data)
 
 
-def save(result: Any, *paths: str | Path, whatif: Mapping[str, Any] | None = None) -> None:
-    """Write a result of ``cyclewright.run`` (or its stored form) to files; the suffix picks the form.
+def save(result: Result, *paths: str | Path) -> None:
+    """Write a result of ``cyclewright.run`` to files; the suffix picks the form.
 
     ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` roofline, ``.trace.json`` timeline for
     Perfetto.
@@ -77,28 +80,27 @@ def save(result: Any, *paths: str | Path, whatif: Mapping[str, Any] | None = Non
     Raises:
         ArgumentError: an unknown suffix or a path that cannot be written.
     """
-    from cyclewright.api import document_of
-
     targets = check_outputs(paths, "run")
-    document = result if isinstance(result, Mapping) else document_of(result)
-    write_all([(path, render_run(document, path, whatif=whatif)) for path in targets])
+    write_all([(path, render_run(result, path)) for path in targets])
 
 
-def render_run(document: Mapping[str, Any], path: Path, *, whatif: Mapping[str, Any] | None = None) -> bytes:
+def render_run(result: Result, path: Path) -> bytes:
     """The bytes of one output of ``run`` or ``roofline``."""
+    from simulator.stored import to_document
+    from simulator.tables import operators_csv, trace_json
+
     suffix = suffix_of(path, "run")
     if suffix == ".trace.json":
-        from cyclewright.trace import chrome_trace
-
-        return json_bytes(chrome_trace(document))
+        return trace_json(result).encode("utf-8")
+    if suffix == ".csv":
+        return operators_csv(result).encode("utf-8")
+    document = to_document(result)
     if suffix == ".json":
         return json_bytes(document)
-    if suffix == ".csv":
-        return operators_csv(document)
     if suffix == ".html":
         from cyclewright.report import render
 
-        return render(document, whatif=whatif).encode("utf-8")
+        return render(document).encode("utf-8")
     from cyclewright.plots import write_roofline
 
     return figure_bytes(lambda target: write_roofline(document, target), suffix)
@@ -131,22 +133,6 @@ def figure_bytes(draw: Callable[[Path], object], suffix: str) -> bytes:
         target = Path(folder) / f"figure{suffix}"
         draw(target)
         return target.read_bytes()
-
-
-_OPERATOR_COLUMNS = (
-    "name", "kind", "unit", "alternative", "count", "start_s", "end_s", "time_s", "share", "bound_by", "roof_s", "macs", "executed_macs",
-    "vector_ops", "compute_format", "pattern", "intensity", "dram_bytes", "compulsory_bytes", "fell_back_from",
-)  # fmt: skip
-
-
-def operators_csv(document: Mapping[str, Any]) -> bytes:
-    """One line per operator of a stored result: every scalar field, and the operator's dynamic energy as ``energy_j``."""
-    rows = []
-    for row in document["operators"]:
-        flat = {column: row.get(column) for column in _OPERATOR_COLUMNS}
-        flat["energy_j"] = sum(row["energy_j"].values())
-        rows.append(flat)
-    return table_csv(rows)
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

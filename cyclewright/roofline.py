@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ def roofline(model: Any, hardware: Any = None, *, path: str | Path | None = None
     """The roofline of a model on a device.
 
     Args:
-        model: what ``run`` takes; or a result, or its stored form, and then no ``hardware``.
+        model: what ``run`` takes; or a result, and then no ``hardware``.
         hardware: what ``run`` takes.
         path: also draw it there, ``.svg`` or ``.png`` (or any other form that ``run`` writes).
         settings: as in ``run``.
@@ -29,12 +28,9 @@ def roofline(model: Any, hardware: Any = None, *, path: str | Path | None = None
     from simulator.result import Result
 
     targets = check_outputs([path] if path is not None else [], "roofline")
-    if isinstance(model, Mapping):
-        document: Document = model
-    else:
-        document = document_of(model if isinstance(model, Result) else run(model, hardware, **settings))
-    write_all([(target, render_run(document, target)) for target in targets])
-    return roofline_table(document)
+    result = model if isinstance(model, Result) else run(model, hardware, **settings)
+    write_all([(target, render_run(result, target)) for target in targets])
+    return roofline_table(document_of(result))
 
 
 def roofline_table(document: Document) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
-from cyclewright.cli.text import heading, print_json, read_json, say_written, table
+from cyclewright.cli.text import heading, print_json, read_result, say_written, table
 from hwspecs.vocabulary.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from simulator.result import Result
 
 _HELP = """Results side by side.
 
@@ -41,16 +44,16 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
     """Set results side by side."""
     outputs = checked_outputs(options["outputs"], "compare")
     wanted = 1 if measured else 2
-    documents = _documents(what, hardware, overrides, settings_of(options), wanted)
+    results = _results(what, hardware, overrides, settings_of(options), wanted)
     from cyclewright.compare import compare as set_side_by_side
     from cyclewright.compare import compare_measured
     from cyclewright.outputs import json_bytes, table_csv, write_all
 
     if measured:
-        answer: Any = compare_measured(documents[0], measured)
+        answer: Any = compare_measured(results[0], measured)
         csv_rows = answer.as_dict()["operators"]
     else:
-        answer = set_side_by_side(*documents)
+        answer = set_side_by_side(*results)
         csv_rows = [{"metric": name, **dict(zip(answer.labels, values, strict=True))} for name, values in answer.metrics.items()]
     found = answer.as_dict()
     write_all([(path, json_bytes(found) if path.suffix == ".json" else table_csv(csv_rows)) for path in outputs])
@@ -63,9 +66,9 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
     say_written(outputs)
 
 
-def _documents(
+def _results(
     what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[str, ...], settings: dict[str, Any], wanted: int
-) -> list[Mapping[str, Any]]:
+) -> list[Result]:
     """Stored results where files are given without --hw, runs of one model otherwise."""
     files = "stored results" if wanted == 2 else "one stored result"
     if not hardware:
@@ -75,14 +78,14 @@ def _documents(
             raise ArgumentError("a stored result has no spec to change", where="--set", hint="give MODEL and --hw")
         if (wanted == 2 and len(what) < 2) or (wanted == 1 and len(what) != 1):
             raise ArgumentError(f"{len(what)} results are given", where="compare", hint=_HOW_MANY)
-        return [read_json(Path(name)) for name in what]
+        return [read_result(Path(name)) for name in what]
     if len(what) != 1:
         raise ArgumentError(f"{len(what)} models are given", where="compare", hint="give one model, and --hw once per device")
     if (wanted == 2 and len(hardware) < 2) or (wanted == 1 and len(hardware) != 1):
         raise ArgumentError(f"{len(hardware)} devices are given", where="--hw", hint=_HOW_MANY)
-    from cyclewright.api import document_of, run
+    from cyclewright.api import run
 
-    return [document_of(run(what[0], name, overrides=overrides, **settings)) for name in hardware]
+    return [run(what[0], name, overrides=overrides, **settings) for name in hardware]
 
 
 def _show(found: Mapping[str, Any], top: int) -> None:

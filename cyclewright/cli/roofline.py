@@ -35,9 +35,9 @@ def roofline(model: str, hardware: str, overrides: tuple[str, ...], **options: A
     from cyclewright.outputs import render_run, write_all
     from cyclewright.roofline import roofline_table
 
-    document = document_of(run(model, hardware, overrides=overrides, **settings))
-    found = roofline_table(document)
-    write_all([(path, render_run(document, path)) for path in outputs])
+    result = run(model, hardware, overrides=overrides, **settings)
+    found = roofline_table(document_of(result))
+    write_all([(path, render_run(result, path)) for path in outputs])
     if options["as_json"]:
         print_json(found)
     else:

@@ -50,7 +50,7 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     result = run_model(model, hardware, overrides=overrides, interval=not options["no_interval"], **settings)
     document = document_of(result)
     sections = explain(document, options["explained"]) if options["explained"] else []
-    write_all([(path, render_run(document, path)) for path in outputs])
+    write_all([(path, render_run(result, path)) for path in outputs])
     if options["as_json"]:
         print_json(document)
     elif sections:

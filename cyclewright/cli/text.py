@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from simulator.result import Result
 
 WIDEST_CELL = 48
 _STORED = "give a file that `cyclewright run -o FILE.json` wrote"
@@ -64,25 +67,29 @@ def say_written(paths: Sequence[Path]) -> None:
         click.echo(f"wrote {path}", err=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A stored document.
+def read_result(path: Path) -> Result:
+    """A stored result.
 
     Raises:
-        InvalidInput: the file cannot be read or is not a JSON object; with line and column.
+        InvalidInput: the file cannot be read, is not JSON (with line and column), or holds no result of this version.
     """
     from hwspecs.vocabulary.errors import InvalidInput
+    from simulator.stored import from_json
 
     try:
-        document = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        json.loads(text)
+        return from_json(text)
     except OSError as error:
         raise InvalidInput(f"cannot read the file: {error.strerror}", where=str(path), hint=_STORED) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput("not a text file in UTF-8", where=str(path)) from error
     except json.JSONDecodeError as error:
-        raise InvalidInput(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from error
-    if not isinstance(document, dict):
-        raise InvalidInput("not a stored result", where=str(path), hint=_STORED)
-    return document
+        raise InvalidInput(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}", hint=_STORED) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput("not a text file in UTF-8", where=str(path), hint=_STORED) from error
+    except RecursionError as error:
+        raise InvalidInput("nested too deeply to be a stored result", where=str(path), hint=_STORED) from error
+    except InvalidInput as error:
+        raise InvalidInput(error.what, where=error.where or str(path), hint=error.hint) from error
 
 
 class Progress:
