@@ -21,6 +21,7 @@ RELEASED = {
     "bert-base": 109_482_240, "gpt2-small": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200,
     "llama-2-7b": 6_738_415_616, "llama-2-13b": 13_015_864_320, "llama-2-70b": 68_976_648_192, "llama-3-8b": 8_030_261_248,
     "llama-3-70b": 70_553_706_496, "mistral-7b": 7_241_732_096, "mixtral-8x7b": 46_702_792_704, "mistral-large-123b": 122_610_069_504,
+    "opt-6.7b": 6_658_473_984, "opt-13b": 12_853_473_280,
     "qwen2-7b": 7_615_616_512, "qwen2-0.5b": 494_032_768, "qwen2.5-32b": 32_763_876_352, "qwen3-0.6b": 596_049_920,
     "qwen3-8b": 8_190_735_360, "qwen1.5-moe-a2.7b": 14_315_784_192, "qwen3-30b-a3b": 30_532_122_624,
 }  # fmt: skip
@@ -90,7 +91,8 @@ def test_active_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "per_token"), [("llama-2-7b", 524_288), ("llama-3-8b", 131_072), ("llama-3-70b", 327_680), ("pangu-pro-moe", 196_608)]
+    ("name", "per_token"),
+    [("llama-2-7b", 524_288), ("opt-13b", 819_200), ("llama-3-8b", 131_072), ("llama-3-70b", 327_680), ("pangu-pro-moe", 196_608)],
 )
 def test_kv_bytes(name: str, per_token: int) -> None:
     """2 (K and V) x layers x kv heads x head dimension x 2 bytes."""

@@ -37,6 +37,15 @@ def _nemotron(name: str, hidden: int, heads: int, intermediate: int, citation: s
     )  # fmt: skip
 
 
+def _opt(name: str, layers: int, hidden: int, heads: int) -> TransformerConfig:
+    # positions count from 2, so the table has two rows more than the 2048 positions
+    return TransformerConfig(
+        name, "opt", layers, hidden, heads, heads, hidden // heads, 4 * hidden, 50272,
+        gated=False, activation="relu", norm="layernorm", qkv_bias=True, output_bias=True, mlp_bias=True, tied=True,
+        positions="learned", max_positions=2050, format="fp16", citation=f"config.json of facebook/{name}",
+    )  # fmt: skip
+
+
 def _qwen2(
     name: str, layers: int, hidden: int, heads: int, kv_heads: int, intermediate: int, vocab: int, tied: bool = False
 ) -> TransformerConfig:
@@ -84,6 +93,8 @@ _ALL = (
     _nemotron("minitron-4b", 3072, 24, 9216, "config.json of nvidia/Minitron-4B-Base"),
     _nemotron("minitron-8b", 4096, 48, 16384, "config.json of nvidia/Minitron-8B-Base"),
     _nemotron("nemotron-4-15b", 6144, 48, 24576, "defaults of NemotronConfig in transformers: Nemotron-4 15B, the parent of Minitron"),
+    _opt("opt-6.7b", 32, 4096, 32),
+    _opt("opt-13b", 40, 5120, 40),
     TransformerConfig(
         "pangu-pro-moe", "pangu_pro_moe", 48, 5120, 40, 8, 128, 0, 153376,
         max_positions=32768, moe=MoE(64, 8, 1344, shared=4, shared_width=1344, router="grouped:8"),
