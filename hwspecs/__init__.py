@@ -20,7 +20,16 @@ _HOMES = {
     "json_schema": "hwspecs.export",
 }
 
-__all__ = ["CYCLEWRIGHT_PACKAGE", "describe_hardware", "find_spec", "json_schema", "list_hardware", "load_hardware", "resolve_leaf", "validate_file"]
+__all__ = [
+    "CYCLEWRIGHT_PACKAGE",
+    "describe_hardware",
+    "find_spec",
+    "json_schema",
+    "list_hardware",
+    "load_hardware",
+    "resolve_leaf",
+    "validate_file",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -76,7 +76,8 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
         return float(value.get(key, default))
 
     parts = {part: int(value[f"{part}.size"]) for part in _PARTITIONS if f"{part}.size" in value}
-    curve = [(read_quantity(key.partition(".")[2], "bytes").value, float(share)) for key, share in value.items() if key.startswith("bandwidth_curve.")]
+    prefix = "bandwidth_curve."
+    curve = [(read_quantity(key[len(prefix) :], "bytes").value, float(share)) for key, share in value.items() if key.startswith(prefix)]
     read_energy = number("read_energy", 0.0)
     return Memory(
         name=name,
@@ -96,7 +97,9 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
 
 def _link(name: str, leaves: Mapping[str, Leaf], clock: float) -> Link:
     value = {key: si_value(leaf, clock) for key, leaf in leaves.items()}
-    return Link(name, float(value["bandwidth"]), float(value.get("latency", 0.0)), float(value.get("energy", 0.0)), str(value.get("topology", "")))
+    return Link(
+        name, float(value["bandwidth"]), float(value.get("latency", 0.0)), float(value.get("energy", 0.0)), str(value.get("topology", ""))
+    )
 
 
 def _unit(name: str, leaves: Mapping[str, Leaf], base_clock: float) -> ComputeUnit:

@@ -40,11 +40,24 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
             continue
         yield from _fallback(leaves, name, units)
         if kind.value in ("gpu", "systolic", "sparse_array", "vector") and not _has_rates(leaves, start):
-            yield located(kind.where, f"unit.{name}", "states no compute rate", "give rates, or formats (such as [int8]) for an array or vector unit to derive them")
-        yield from _order(leaves, start + "conductance.low", start + "conductance.high", "the conductance range is inverted", "low is the smaller one")
+            yield located(
+                kind.where,
+                f"unit.{name}",
+                "states no compute rate",
+                "give rates, or formats (such as [int8]) for an array or vector unit to derive them",
+            )
+        yield from _order(
+            leaves, start + "conductance.low", start + "conductance.high", "the conductance range is inverted", "low is the smaller one"
+        )
         yield from _sparse_rates(leaves, start)
         for part in ("dsp", "lut", "ff", "bram", "uram"):
-            yield from _order(leaves, f"{start}resources.{part}", f"{start}device.{part}", f"uses more {part.upper()} than the device has", "lower it or take a larger device")
+            yield from _order(
+                leaves,
+                f"{start}resources.{part}",
+                f"{start}device.{part}",
+                f"uses more {part.upper()} than the device has",
+                "lower it or take a larger device",
+            )
     if units:
         yield from _default_format(leaves, units[0])
 
@@ -59,7 +72,12 @@ def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError
     if leaf is None:
         return
     if leaf.value not in units:
-        yield located(leaf.where, leaf.path, f"names no unit of this spec: {leaf.value!r}", did_you_mean(str(leaf.value), [unit for unit in units if unit != name]))
+        yield located(
+            leaf.where,
+            leaf.path,
+            f"names no unit of this spec: {leaf.value!r}",
+            did_you_mean(str(leaf.value), [unit for unit in units if unit != name]),
+        )
         return
     seen, current = [name], str(leaf.value)
     while current not in seen and f"unit.{current}.fallback" in leaves:
@@ -102,7 +120,12 @@ def _memories(leaves: Leaves, root: str) -> Iterator[SpecError]:
         if not size and not parts:
             yield located(first.where, f"memory.{name}.size", "missing", 'write a capacity like "50 MiB", or ifmap, filter and ofmap sizes')
         elif parts and len(parts) < 3:
-            yield located(parts[0].where, f"memory.{name}", "a split scratchpad needs ifmap, filter and ofmap", "give all three sizes, or one size for a unified one")
+            yield located(
+                parts[0].where,
+                f"memory.{name}",
+                "a split scratchpad needs ifmap, filter and ofmap",
+                "give all three sizes, or one size for a unified one",
+            )
         elif parts and size and size.value != sum(float(part.value) for part in parts):
             yield located(size.where, size.path, "differs from the sum of its parts", "remove it: the parts give the size")
         yield from _curve(leaves, start)

@@ -82,7 +82,7 @@ def draft(tree: Node) -> Draft:
 def _header(result: Draft, key: str, node: Node) -> None:
     if key == "schema":
         if node.value != SCHEMA_VERSION or isinstance(node.value, bool):
-            result.fail(node.mark, key, f"version {node.value!r} is not known", f"this version of cyclewright reads schema: {SCHEMA_VERSION}")
+            result.fail(node.mark, key, f"version {node.value!r} is not known", f"this cyclewright reads schema: {SCHEMA_VERSION}")
     elif not isinstance(node.value, str) or not node.value.strip():
         result.fail(node.mark, key, f"must be text, not {node.kind}", "put the text in quotes")
         return
@@ -161,7 +161,9 @@ def _provenance(result: Draft, path: str, node: Node, outer: Provenance) -> Prov
         result.fail(node.value["source"].mark, path, f"unknown source {source!r}", did_you_mean(source, SOURCES))
         source = "derived"
     if source is None:
-        return Provenance(outer.source, _text(node, "cite") or outer.cite, node.value.get("low", outer.low), node.value.get("high", outer.high))
+        return Provenance(
+            outer.source, _text(node, "cite") or outer.cite, node.value.get("low", outer.low), node.value.get("high", outer.high)
+        )
     cite = _text(node, "cite") or ("" if source != "assumed" else "no source known")
     if not cite:
         result.fail(node.keys["source"], path, f"source {source} without a citation", 'add cite: "who, what, where"')
@@ -175,7 +177,7 @@ def _text(node: Node, key: str) -> str | None:
 
 
 def merge(base: Draft, child: Draft) -> Draft:
-    """``child`` over ``base``: its leaves replace, ``null`` removes a leaf or a whole mapping, the rest is inherited in the base's order."""
+    """``child`` over ``base``: its leaves replace, ``null`` removes a leaf or a mapping, the rest is inherited in the base's order."""
     leaves = dict(base.leaves)
     groups = dict(base.groups)
     for path, leaf in child.leaves.items():

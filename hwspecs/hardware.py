@@ -71,6 +71,7 @@ class Memory:
 
     def achieved_bandwidth(self, access_bytes: float) -> float:
         """Bytes per second that accesses of ``access_bytes`` reach (log-linear between the points of the curve)."""
+        from itertools import pairwise
         from math import log
 
         curve = self.bandwidth_curve
@@ -78,7 +79,7 @@ class Memory:
             return self.bandwidth_bytes_per_s * self.achieved
         if access_bytes <= curve[0][0]:
             return self.bandwidth_bytes_per_s * curve[0][1]
-        for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(curve):
             if access_bytes <= x1:
                 part = (log(access_bytes) - log(x0)) / (log(x1) - log(x0))
                 return self.bandwidth_bytes_per_s * (y0 + part * (y1 - y0))

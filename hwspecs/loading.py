@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hwspecs.building import build
 from hwspecs.checking import check
-from hwspecs.drafting import Draft, draft, located, merge
+from hwspecs.drafting import Draft, draft, merge
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
 from hwspecs.schema import Attribute
@@ -29,7 +29,7 @@ _Stamp = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A spec that was read and found good: header words, leaves and their attributes, the hardware without overrides, the files it stands in."""
+    """A spec that was read and found good: header words, leaves with their attributes, the hardware without overrides, its files."""
 
     header: Mapping[str, str]
     leaves: Mapping[str, Leaf]
@@ -116,7 +116,8 @@ def find_spec(name_or_path: str, folder: Path | None = None) -> Path:
             return path
         near = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise UnknownNameError(f"no such file: {path}", hint=did_you_mean(path.name, near))
-    raise UnknownNameError(f"unknown hardware {name_or_path!r}", hint=did_you_mean(name_or_path, library) + " (or give the path of a .yaml file)")
+    hint = did_you_mean(name_or_path, library) + " (or give the path of a .yaml file)"
+    raise UnknownNameError(f"unknown hardware {name_or_path!r}", hint=hint)
 
 
 def _stamp(path: Path) -> _Stamp:
@@ -234,7 +235,8 @@ def _pairs(overrides: Overrides) -> list[tuple[str, object]]:
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path.strip() or not value.strip():
-            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint='write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"')
+            hint = 'write PATH=VALUE, such as memory.hbm.bandwidth="4 TB/s"'
+            raise ArgumentError(f"cannot read the override {text!r}", where="--set", hint=hint)
         word = value.strip()
         pairs.append((path.strip(), word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word))
     return pairs
@@ -268,9 +270,13 @@ def _addable(spec: Spec, path: str) -> tuple[str, Attribute] | None:
     return None
 
 
+def _has_part(spec: Spec, prefix: str) -> bool:
+    return any(path.startswith(prefix) for path in spec.leaves)
+
+
 def _new_attribute(spec: Spec, path: str) -> Attribute:
     parts = tuple(path.split("."))
-    if len(parts) > 1 and parts[0] in ("unit", "memory", "link") and not any(leaf.startswith(f"{parts[0]}.{parts[1]}.") for leaf in spec.leaves):
+    if len(parts) > 1 and parts[0] in ("unit", "memory", "link") and not _has_part(spec, f"{parts[0]}.{parts[1]}."):
         raise Unknown(f"no {parts[0]} {parts[1]!r}", "", 1)
     kinds = {name: unit.kind for name, unit in spec.hardware.units.items()}
     entry = attribute_at(parts, kinds)
@@ -289,7 +295,9 @@ def _overridden(old: Leaf | None, path: str, attribute: Attribute, value: object
     node = Node(Mark("--set", 0, 0), resolve_scalar(value.strip()) if isinstance(value, str) and not words else value)
     read, unit = read_value(node, attribute, path)
     bound = None if isinstance(read, (str, bool)) else float(read)
-    return replace(leaf, value=read, text=str(value), unit=unit, source="assumed", cite="set by the user", low=bound, high=bound, where="--set")
+    return replace(
+        leaf, value=read, text=str(value), unit=unit, source="assumed", cite="set by the user", low=bound, high=bound, where="--set"
+    )
 
 
 def _set_number(leaf: Leaf, attribute: Attribute, value: float) -> Leaf:

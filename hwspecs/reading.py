@@ -46,7 +46,7 @@ def attribute_at(parts: Parts, kinds: Mapping[str, str], *, mapping: bool = Fals
             _check_key(part, group.each_key, level)
             entry = group if group.nested and (mapping or level < last) else group.each
         if level == 1 and parts[0] == "unit":
-            entry = unit_group(kinds.get(part))
+            entry = unit_group(kinds.get(part, ""))
         if level == last:
             return entry
         if isinstance(entry, Attribute):
@@ -86,7 +86,8 @@ def read_leaves(draft: Draft) -> tuple[dict[str, Leaf], dict[str, Attribute]]:
         if draft_leaf.value.value is None and not (isinstance(entry, Attribute) and entry.required):
             continue
         if isinstance(entry, Group):
-            draft.fail(draft_leaf.value.mark, draft_leaf.path, f"must be a mapping, not {draft_leaf.value.kind}", did_you_mean("", entry.keys) if entry.keys else entry.description)
+            hint = f"it holds {', '.join(entry.keys)}" if entry.keys else f"it holds {entry.description}"
+            draft.fail(draft_leaf.value.mark, draft_leaf.path, f"must be a mapping, not {draft_leaf.value.kind}", hint)
         elif entry is not None:
             leaf = _read_draft(draft, draft_leaf, entry)
             if leaf is not None:
@@ -97,7 +98,9 @@ def read_leaves(draft: Draft) -> tuple[dict[str, Leaf], dict[str, Attribute]]:
     return leaves, attributes
 
 
-def _entry(draft: Draft, parts: Parts, mark: Mark, kinds: Mapping[str, str], blamed: set[Parts], *, mapping: bool = False) -> Attribute | Group | None:
+def _entry(
+    draft: Draft, parts: Parts, mark: Mark, kinds: Mapping[str, str], blamed: set[Parts], *, mapping: bool = False
+) -> Attribute | Group | None:
     """The schema's entry, or None after noting the error, once for each unknown mapping."""
     try:
         return attribute_at(parts, kinds, mapping=mapping)
@@ -128,7 +131,8 @@ def _check_kinds(draft: Draft, kinds: Mapping[str, str]) -> None:
         near = get_close_matches(kind, UNIT_KINDS, n=1, cutoff=0.8)
         if kind not in UNIT_KINDS and near and kind not in _plugin_kinds():
             leaf = draft.leaves["unit", name, "kind"]
-            draft.fail(leaf.value.mark, leaf.path, f"unknown kind {kind!r}", f"did you mean {near[0]}? (a plug-in's kind needs an entry point in cyclewright.mappers)")
+            hint = f"did you mean {near[0]}? (a plug-in's kind needs an entry point in cyclewright.mappers)"
+            draft.fail(leaf.value.mark, leaf.path, f"unknown kind {kind!r}", hint)
 
 
 def _plugin_kinds() -> set[str]:
@@ -146,10 +150,11 @@ def _read_draft(draft: Draft, leaf: DraftLeaf, attribute: Attribute) -> Leaf | N
         return None
     result = Leaf(path, value, _text(node), unit, "derived", "a choice of this spec", where=str(node.mark))
     given = leaf.provenance
-    if isinstance(value, str) or isinstance(value, bool):
+    if isinstance(value, (str, bool)):
         return replace(result, source=given.source, cite=given.cite) if given.source else result
     if given.source is None:
-        draft.fail(node.mark, path, "the number has no source", 'write {value: ..., source: datasheet, cite: "..."}, or a provenance mapping around it')
+        hint = 'write {value: ..., source: datasheet, cite: "..."}, or a provenance mapping around it'
+        draft.fail(node.mark, path, "the number has no source", hint)
         return None
     bounds: list[float | None] = []
     for name, bound in (("low", given.low), ("high", given.high)):
@@ -160,7 +165,8 @@ def _read_draft(draft: Draft, leaf: DraftLeaf, attribute: Attribute) -> Leaf | N
             return None
     if given.source == "assumed" and None in bounds:
         missing = " and ".join(name for name, bound in zip(("low", "high"), bounds, strict=True) if bound is None)
-        draft.fail(node.mark, path, f"an assumed number without {missing}", 'state how far off it may be: low and high with a unit, or "-20 %" and "+20 %"')
+        hint = 'state how far off it may be: low and high with a unit, or "-20 %" and "+20 %"'
+        draft.fail(node.mark, path, f"an assumed number without {missing}", hint)
         return None
     return replace(result, source=given.source, cite=given.cite, low=bounds[0], high=bounds[1])
 
@@ -180,7 +186,7 @@ def _read_bound(node: Node, value: float, unit: str, attribute: Attribute, path:
     else:
         read, bound_unit = read_value(node, attribute, path)
         if isinstance(read, str) or bound_unit != unit:
-            raise SpecError("has another unit than the value", hint=f"write it in {unit or 'plain numbers'}, or relative like \"±20 %\"")
+            raise SpecError("has another unit than the value", hint=f'write it in {unit or "plain numbers"}, or relative like "±20 %"')
         bound = float(read)
     if (name == "low" and bound > value) or (name == "high" and bound < value):
         side = "above" if name == "low" else "below"
@@ -232,7 +238,8 @@ def in_range(quantity: Quantity, given: object, attribute: Attribute) -> float |
     if not isfinite(value):
         raise SpecError(f"{given!r} is not a finite number", hint="write a finite number")
     if low is not None and (value <= low if attribute.above else value < low):
-        raise SpecError(f"{given!r} is out of range", hint=f"must be {'above' if attribute.above else 'at least'} {format_quantity(low, quantity.base)}")
+        bound = f"{'above' if attribute.above else 'at least'} {format_quantity(low, quantity.base)}"
+        raise SpecError(f"{given!r} is out of range", hint=f"must be {bound}")
     if high is not None and value > high:
         raise SpecError(f"{given!r} is out of range", hint=f"must be at most {format_quantity(high, quantity.base)}")
     if attribute.dimension == "bytes" and value != int(value):

@@ -83,8 +83,14 @@ UNIT_COMMON: Mapping[str, Attribute | Group] = {
     "count": _count("identical copies of the unit (SMs, cores, arrays); 1 if absent"),
     "clock": _positive("frequency", "clock that the rates are stated at; the device's clock if absent"),
     "rates": _RATES,
-    "vector_rates": Group("elementwise operations per second of all copies, by number format", each=_positive("rate", "rate"), each_key="format"),
-    "energy": Group("dynamic energy by action: mac.<format>, vector.<format>, <store>.byte, ...", each=_amount("action_energy", "energy of one action"), nested=True),
+    "vector_rates": Group(
+        "elementwise operations per second of all copies, by number format", each=_positive("rate", "rate"), each_key="format"
+    ),
+    "energy": Group(
+        "dynamic energy by action: mac.<format>, vector.<format>, <store>.byte, ...",
+        each=_amount("action_energy", "energy of one action"),
+        nested=True,
+    ),
     "fallback": _word("unit that takes what this one cannot run"),
     "formats": _FORMATS,
     "area": _amount("area", "area of all copies"),
@@ -95,7 +101,7 @@ _ARRAY: Mapping[str, Attribute | Group] = {
     "rows": _count("rows of the array", required=True),
     "columns": _count("columns of the array", required=True),
     "dataflow": _word(
-        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is), or auto: the best for each operator",
+        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is); auto: the best one",
         "output_stationary", "weight_stationary", "input_stationary", "auto", required=True, short=_DATAFLOWS,
     ),
 }  # fmt: skip
@@ -131,7 +137,9 @@ _CROSSBAR: Mapping[str, Attribute | Group] = {
     "input_bits": _count("bits of an input"),
     "columns_scheme": _word("how signs are stored", "differential", "offset", "unsigned"),
     "cell_area": _amount("area", "area of one cell"),
-    "conductance": Group("conductance range of a cell", {"low": _amount("conductance", "lowest"), "high": _positive("conductance", "highest")}),
+    "conductance": Group(
+        "conductance range of a cell", {"low": _amount("conductance", "lowest"), "high": _positive("conductance", "highest")}
+    ),
     "read_voltage": _positive("voltage", "voltage on a row during a read"),
     "read_pulse": _positive("time", "length of a read pulse"),
     "read_noise": _amount("ratio", "standard deviation of a read, as a share of the full range"),
@@ -157,12 +165,18 @@ _SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
     "mac_latency": _count("cycles from a MAC's inputs to its result"),
     "modes": Attribute("words", 'N:M patterns that the array runs natively, such as ["2:4", "2:8"]'),
     "interleave": Attribute("flag", "independent sums are interleaved to fill the pipeline of the MAC"),
-    "reduction": Group("top-N sorter that makes N:M weights on line", {"lanes": _count("groups handled at a time"), "cycles_per_value": _count("cycles per value")}),
+    "reduction": Group(
+        "top-N sorter that makes N:M weights on line",
+        {"lanes": _count("groups handled at a time"), "cycles_per_value": _count("cycles per value")},
+    ),
     "resources": Group(
         "FPGA resources that the design uses",
         {name: _amount("count", f"{name.upper()} used") for name in ("dsp", "lut", "ff", "bram", "uram")},
     ),
-    "device": Group("FPGA resources that the device has", {name: _amount("count", f"{name.upper()} on the device") for name in ("dsp", "lut", "ff", "bram", "uram")}),
+    "device": Group(
+        "FPGA resources that the device has",
+        {name: _amount("count", f"{name.upper()} on the device") for name in ("dsp", "lut", "ff", "bram", "uram")},
+    ),
 }
 UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
     "gpu": {
@@ -189,7 +203,9 @@ MEMORY = Group(
         "size": _positive("bytes", "capacity; for a split scratchpad it is the sum of its parts"),
         "bandwidth": _positive("bandwidth", "peak bandwidth", required=True),
         "achieved": _positive("ratio", "share of the peak that long streams reach; 1 if absent", high=1.0),
-        "bandwidth_curve": Group("share of the peak by access size, ascending; overrides achieved", each=_positive("ratio", "share", high=1.0), each_key="bytes"),
+        "bandwidth_curve": Group(
+            "share of the peak by access size, ascending; overrides achieved", each=_positive("ratio", "share", high=1.0), each_key="bytes"
+        ),
         "latency": _amount("time", "time from request to first byte"),
         "read_energy": _amount("energy_per_byte", "dynamic energy of reading"),
         "write_energy": _amount("energy_per_byte", "dynamic energy of writing; that of reading if absent"),
@@ -218,8 +234,13 @@ TOP = Group(
         "memory": Group("memories, the off-chip one first, then towards the units", each=MEMORY, required=True),
         "link": Group("links", each=LINK),
         "special": Group("special units (top-k, converters), free parameters", each=FREE_GROUP),
-        "fixed": Group("fixed costs", {"kernel_launch": _amount("time", "of one kernel or operator"), "layer_host": _amount("time", "host time per layer")}),
-        "power": Group("power", {"static": _amount("power", "flows whether or not anything runs"), "max": _positive("power", "board limit")}),
+        "fixed": Group(
+            "fixed costs",
+            {"kernel_launch": _amount("time", "of one kernel or operator"), "layer_host": _amount("time", "host time per layer")},
+        ),
+        "power": Group(
+            "power", {"static": _amount("power", "flows whether or not anything runs"), "max": _positive("power", "board limit")}
+        ),
         "area": _amount("area", "area of the whole device"),
     },
 )
@@ -228,7 +249,7 @@ HEADER = ("schema", "name", "extends", "description", "family")
 LEAF_KEYS = ("value", "source", "cite", "low", "high", "note")
 
 
-def unit_group(kind: str | None) -> Group:
+def unit_group(kind: str) -> Group:
     """The keys of a unit of ``kind``; a kind that is not in ``UNIT_KINDS`` takes free parameters besides the common ones."""
     if kind in UNIT_KINDS:
         return Group(f"a {kind} unit", {**UNIT_COMMON, **UNIT_KINDS[kind]})

@@ -20,7 +20,9 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise ArgumentError(f"cannot write {target}: {error.strerror}", where=str(target), hint="give a path in a folder that exists and is writable") from error
+        raise ArgumentError(
+            f"cannot write {target}: {error.strerror}", where=str(target), hint="give a path in a folder that exists and is writable"
+        ) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
@@ -30,4 +32,6 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
         os.replace(name, target)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise ArgumentError(f"cannot write {target}: {error.strerror}", where=str(target), hint="give the path of a file, not of a folder") from error
+        raise ArgumentError(
+            f"cannot write {target}: {error.strerror}", where=str(target), hint="give the path of a file, not of a folder"
+        ) from error

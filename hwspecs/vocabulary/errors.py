@@ -31,7 +31,7 @@ class CyclewrightError(Exception):
         return f"{text}; {self.hint}" if self.hint else text
 
 
-class InvalidInput(CyclewrightError):
+class InvalidInput(CyclewrightError):  # noqa: N818 - a family of faults, not one
     """A file, name or argument is wrong: the user can mend it (exit code 2)."""
 
     exit_code = 2
@@ -77,7 +77,7 @@ class ContractError(CyclewrightError):
     """A room broke a contract towards the next one: a defect of a mapper or scheduler, not of the input."""
 
 
-class GateHit(CyclewrightError):
+class GateHit(CyclewrightError):  # noqa: N818 - not a fault
     """A ``--fail-if`` condition holds (exit code 3)."""
 
     exit_code = 3

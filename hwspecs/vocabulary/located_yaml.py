@@ -111,7 +111,7 @@ def parse_yaml(text: str, name: str = "<text>", *, error: type[CyclewrightError]
         where = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise ErrorList([error("holds a control character that YAML does not allow", where=where, hint="remove it")]) from fault
     except (RecursionError, ValueError) as fault:
-        raise ErrorList([error("cannot be read as YAML: nested too deeply or a broken number", where=name, hint="flatten the file")]) from fault
+        raise ErrorList([error("cannot be read as YAML: nested too deeply", where=name, hint="flatten the file")]) from fault
     if root is None:
         raise ErrorList([error("the file is empty", where=f"{name}:1:1", hint="write at least schema, name, clock, unit and memory")])
     reader = _Reader(name, error)
@@ -146,11 +146,11 @@ class _Reader:
         result, size = self._convert(node)
         self.open.discard(identity)
         if size > _MAX_NODES:
-            raise ErrorList([self.error(f"expands to more than {_MAX_NODES} entries", where=str(result.mark), hint="use fewer nested anchors")])
+            raise ErrorList([self.error(f"expands to over {_MAX_NODES} entries", where=str(result.mark), hint="nest fewer anchors")])
         self.done[identity] = result, size
         return result, size
 
-    def _convert(self, node: yaml.Node) -> tuple[Node, int]:
+    def _convert(self, node: Any) -> tuple[Node, int]:
         mark = self.mark(node)
         if not node.tag.startswith("tag:yaml.org,2002:"):
             self.fail(f"the tag {node.tag} is not understood", mark, "remove the tag")
@@ -162,7 +162,7 @@ class _Reader:
             return Node(mark, [item for item, _ in pairs]), 1 + sum(size for _, size in pairs)
         return self._mapping(node, mark)
 
-    def _mapping(self, node: yaml.Node, mark: Mark) -> tuple[Node, int]:
+    def _mapping(self, node: Any, mark: Mark) -> tuple[Node, int]:
         entries: dict[str, Node] = {}
         marks: dict[str, Mark] = {}
         merged: list[Node] = []

@@ -16,7 +16,9 @@ from difflib import get_close_matches
 from hwspecs.vocabulary.errors import UnitError
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*\Z", re.DOTALL)
-_TRANSLATE = str.maketrans({"µ": "u", "μ": "u", "Ω": "ohm", "Ω": "ohm", "²": "2", "^": None, "\u00a0": " ", "\u2009": " ", "−": "-"})
+_TRANSLATE = str.maketrans(
+    {"µ": "u", "μ": "u", "\u03a9": "ohm", "\u2126": "ohm", "²": "2", "^": None, "\u00a0": " ", "\u2009": " ", "−": "-"}
+)
 _LARGE = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _SMALL = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -39,7 +41,7 @@ class Unit:
 
     def from_base(self, value: float) -> float:
         """Inverse of ``to_base``."""
-        return value * round(1 / self.factor) if self.factor < 1 else value / self.factor
+        return _divide(value, self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,16 @@ def _data_units() -> dict[str, float]:
 
 def _rows() -> Iterator[Unit]:
     simple = {
-        "time": ("s", _SMALL), "frequency": ("Hz", _LARGE), "energy": ("J", _SMALL | {"k": 1e3, "M": 1e6}), "power": ("W", _SMALL | _LARGE | {"m": 1e-3}),
-        "voltage": ("V", _SMALL | {"k": 1e3}), "current": ("A", _SMALL), "conductance": ("S", _SMALL), "resistance": ("ohm", _LARGE | {"m": 1e-3}),
+        "time": ("s", _SMALL),
+        "frequency": ("Hz", _LARGE),
+        "energy": ("J", _SMALL | {"k": 1e3, "M": 1e6}),
+        "power": ("W", _SMALL | {"k": 1e3, "M": 1e6}),
+        "voltage": ("V", _SMALL | {"k": 1e3}),
+        "current": ("A", _SMALL),
+        "conductance": ("S", _SMALL),
+        "resistance": ("ohm", _LARGE | {"m": 1e-3}),
         "capacitance": ("F", _SMALL),
-    }  # fmt: skip
+    }
     for dimension, (base, prefixes) in simple.items():
         for prefix, factor in prefixes.items():
             yield Unit(prefix + base, dimension, factor, base)
@@ -109,8 +117,10 @@ _EXAMPLES = {
     "voltage": "0.2 V", "current": "10 uA", "conductance": "150 uS", "resistance": "10 kohm", "capacitance": "1 fF", "temperature": "300 K",
     "ratio": "72 %", "count": "132", "number": "1.5", "bytes_per_op": "0.02 B/FLOP",
 }  # fmt: skip
-_INFER = ("time", "frequency", "bytes", "bandwidth", "rate", "energy", "energy_per_byte", "energy_per_op", "power", "area", "voltage", "current", "conductance",
-          "resistance", "capacitance", "temperature", "bytes_per_op", "ratio")  # fmt: skip
+_INFER = (
+    "time", "frequency", "bytes", "bandwidth", "rate", "energy", "energy_per_byte", "energy_per_op", "power", "area", "voltage", "current",
+    "conductance", "resistance", "capacitance", "temperature", "bytes_per_op", "ratio",
+)  # fmt: skip
 
 
 def dimensions() -> tuple[str, ...]:
@@ -199,12 +209,23 @@ def _unit_error(text: object, name: str, dimension: str) -> UnitError:
     return UnitError(f"{text!r} has the unknown unit {name!r}", hint=f"did you mean {' or '.join(near)}?" if near else _write(dimension))
 
 
-_SHOWN = {
-    "s": ("s", _SMALL), "cycle": ("cycles", {"": 1.0}), "Hz": ("Hz", {p: f for p, f in _LARGE.items() if p != "K"}), "J": ("J", _SMALL), "W": ("W", _SMALL | {"k": 1e3, "M": 1e6}),
-    "V": ("V", _SMALL), "A": ("A", _SMALL), "S": ("S", _SMALL), "F": ("F", _SMALL), "K": ("K", {"": 1.0}), "ohm": ("ohm", {p: f for p, f in _LARGE.items() if p != "K"}),
-    "byte": ("B", _LARGE), "byte/s": ("B/s", _LARGE), "byte/cycle": ("B/cycle", {"": 1.0}), "op/s": ("OP/s", _LARGE), "op/cycle": ("OP/cycle", {"": 1.0}),
-    "J/byte": ("J/B", _SMALL), "J/op": ("J/OP", _SMALL), "J/MAC": ("J/MAC", _SMALL), "byte/op": ("B/OP", {"": 1.0}), "mm2": ("mm2", {"": 1.0}),
-}  # fmt: skip
+_ONE = {"": 1.0}
+_DECIMAL = {prefix: factor for prefix, factor in _LARGE.items() if prefix != "K"}
+_SHOWN: dict[str, tuple[str, dict[str, float]]] = {
+    **{base: (base, _SMALL) for base in ("s", "J", "V", "A", "S", "F", "J/MAC")},
+    **{base: (base, _DECIMAL) for base in ("Hz", "ohm")},
+    **{base: (base, _ONE) for base in ("K", "cycle")},
+    "W": ("W", _SMALL | {"k": 1e3, "M": 1e6}),
+    "byte": ("B", _DECIMAL),
+    "byte/s": ("B/s", _DECIMAL),
+    "byte/cycle": ("B/cycle", _ONE),
+    "byte/op": ("B/OP", _ONE),
+    "op/s": ("OP/s", _DECIMAL),
+    "op/cycle": ("OP/cycle", _ONE),
+    "J/byte": ("J/B", _SMALL),
+    "J/op": ("J/OP", _SMALL),
+}
+"""Spelling and prefixes in which ``format_quantity`` writes each base unit."""
 
 
 def _scales(base: str) -> list[tuple[float, str]]:
@@ -212,13 +233,14 @@ def _scales(base: str) -> list[tuple[float, str]]:
     word, prefixes = _SHOWN.get(base, ("", {}))
     if base == "mm2":
         return [(1e-6, "um2"), (1.0, "mm2")]
-    return sorted((factor, prefix + word) for prefix, factor in prefixes.items() if prefix != "K")
+    return sorted((factor, prefix + word) for prefix, factor in prefixes.items())
 
 
 def format_quantity(value: float, unit: str, digits: int = 4) -> str:
-    """Text for an SI value: with a base unit (``byte/s``) the prefix that gives 1 to 999 is chosen, with any other unit (``TB/s``) that one is used.
+    """Text for an SI value.
 
-    Whole multiples of 1024 bytes that are not round in decimal are written in binary units. ``digits`` 17 gives back the exact value when parsed.
+    With a base unit (``byte/s``) the prefix that gives 1 to 999 is chosen, with any other unit (``TB/s``) that one is used. Whole
+    multiples of 1024 bytes that are not round in decimal are written in binary units; ``digits`` 17 makes the text parse back exactly.
 
     Raises:
         UnitError: ``unit`` is not in the table.
@@ -229,11 +251,17 @@ def format_quantity(value: float, unit: str, digits: int = 4) -> str:
     if not scales:
         row = next((units[unit] for units in _TABLE.values() if unit in units), None)
         if row is None:
-            raise UnitError(f"unknown unit {unit!r}")
+            raise UnitError(f"unknown unit {unit!r}", hint="see the table in hwspecs.vocabulary.units")
         return f"{row.from_base(value):.{digits}g} {unit}"
     size = abs(value)
     if unit == "byte" and size >= 1024 and size % 1024 == 0 and size % 1000:
         scales = [(factor, name + "B") for name, factor in _BINARY.items()]
-    factor, name = next(((f, n) for f, n in reversed(scales) if size >= f * (1 - 0.5 * 10.0**-digits)), scales[0] if size else (1.0, dict(scales)[1.0]))
-    scaled = value * round(1 / factor) if factor < 1 else value / factor
-    return f"{scaled:.{digits}g} {name}"
+    rounding = 1 - 0.5 * 10.0**-digits
+    fitting = [pair for pair in scales if size >= pair[0] * rounding]
+    factor, name = fitting[-1] if fitting else scales[0] if size else next(pair for pair in scales if pair[0] == 1.0)
+    return f"{_divide(value, factor):.{digits}g} {name}"
+
+
+def _divide(value: float, factor: float) -> float:
+    exact = Decimal(repr(value))
+    return float(exact * round(1 / factor) if factor < 1 else exact / Decimal(factor))
