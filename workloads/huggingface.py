@@ -7,6 +7,7 @@ All faults of a file are reported at once, each with ``file:line:col``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from hwspecs.vocabulary.errors import CyclewrightError, ErrorList, ModelError, UnsupportedError
@@ -45,8 +46,8 @@ class Fields:
         if value is None:
             if default is not None:
                 return default
-            near = did_you_mean(key, self.tree)
-            self.fault(f"the field {key!r} is missing", hint=near if near.startswith("did") else f"add it to {self.path.name}")
+            near = get_close_matches(key, self.tree, n=1, cutoff=0.85)
+            self.fault(f"the field {key!r} is missing", hint=f"did you mean {near[0]}?" if near else f"add it to {self.path.name}")
         elif isinstance(value, bool) or not isinstance(value, int):
             self.fault(f"{key} is {_show(value)}, not a whole number", key, hint="write it without quotes or fraction")
         elif value < minimum:

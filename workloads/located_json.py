@@ -17,7 +17,7 @@ def read_object(path: Path) -> tuple[dict[str, object], str]:
     """The JSON object in ``path`` and the file's text.
 
     Raises:
-        ModelError: unreadable file, not UTF-8, a syntax error, a key given twice, NaN or Infinity, or not an object; with its place.
+        ModelError: unreadable file, not UTF-8, a syntax error, a key given twice, or not an object; with its place.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -34,11 +34,8 @@ def read_object(path: Path) -> tuple[dict[str, object], str]:
             raise ModelError(f"the key {twice!r} is given twice", where=where(path, text, (twice,)), hint="keep one of them")
         return seen
 
-    def constant(name: str) -> object:
-        raise ModelError(f"{name} is not a JSON number", where=str(path), hint="write a finite number")
-
     try:
-        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        tree = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         raise ModelError(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
     except RecursionError:

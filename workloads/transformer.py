@@ -158,4 +158,5 @@ def _explain(builder: GraphBuilder, config: TransformerConfig, step: Step, phase
     if config.positions == "rope" and 0 < config.max_positions < step.context:
         builder.notes.append(f"context {step.context} is longer than the {config.max_positions} positions that the model was made for")
     if config.sliding_window and config.sliding_window < step.context:
-        builder.notes.append(f"sliding window: a position attends to at most {config.sliding_window}; the cache keeps {step.cache}")
+        note = f"sliding window: a position attends to at most {config.sliding_window}; the cache keeps {step.cache}"
+        builder.notes.append(note + (", but the scores outside the window are counted as work" if not step.reads_cache else ""))

@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hwspecs.vocabulary.errors import CyclewrightError, ErrorList, ModelError, UnsupportedError
+from workloads import load_model
 from workloads.huggingface import model_types, read_config
+from workloads.located_json import read_object, where
 from workloads.transformer_config import TransformerConfig
 from workloads.zoo.llm import CONFIGS
 
@@ -173,7 +177,7 @@ BAD: dict[str, tuple[object, type[CyclewrightError], str]] = {
     "empty file": ("", ModelError, "config.json:1:1: not valid JSON"),
     "a list": ("[1, 2]", ModelError, "holds no JSON object"),
     "key twice": ('{\n  "model_type": "llama",\n  "hidden_size": 1,\n  "hidden_size": 2\n}', ModelError, "4:18: the key"),
-    "NaN": ('{"model_type": "llama", "hidden_size": NaN}', ModelError, "NaN is not a JSON number"),
+    "NaN": ({**LLAMA, "hidden_size": float("nan")}, ModelError, "hidden_size is nan, not a whole"),
 }  # fmt: skip
 
 
@@ -208,3 +212,51 @@ def test_binary_file(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(ModelError, match="not UTF-8"):
         read_config(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**40) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6,
+)  # fmt: skip
+
+
+@given(family=st.sampled_from(sorted(FILES)), data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_value_in_any_field_is_read_or_refused(family: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    content = dict(FILES[family])
+    for key in data.draw(st.lists(st.sampled_from(sorted([*content, "quantization_config", "head_dim"])), max_size=3)):
+        content[key] = data.draw(JSON)
+    path = write(tmp_path_factory.mktemp("fuzz"), content)
+    try:
+        assert isinstance(read_config(path), TransformerConfig)
+    except CyclewrightError as error:
+        message = str(error)
+    else:
+        return
+    assert str(path) in message
+
+
+@given(tree=st.dictionaries(st.text(max_size=6), JSON, min_size=1, max_size=5), indent=st.sampled_from([None, 1, 4]), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_located_value_starts_there(
+    tree: dict[str, object], indent: int | None, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = write(tmp_path_factory.mktemp("place"), json.dumps(tree, indent=indent))
+    again, text = read_object(path)
+    assert again == tree
+    key = data.draw(st.sampled_from(sorted(tree)))
+    line, column = (int(part) for part in where(path, text, (key,)).rsplit(":", 2)[1:])
+    rest = "\n".join([text.split("\n")[line - 1][column - 1 :], *text.split("\n")[line:]])
+    assert json.JSONDecoder().raw_decode(rest)[0] == tree[key]
+
+
+def test_quantized_file_keeps_its_weights_under_a_default_format(tmp_path: Path) -> None:
+    """A device's default format must not undo the quantization that the file states; an explicit one may."""
+    path = write(tmp_path, {**LLAMA, "num_hidden_layers": 2, "quantization_config": GPTQ})
+
+    def stored(**formats: str) -> set[str]:
+        graph = load_model(str(path), phase="decode", context=16, **formats)  # type: ignore[arg-type]
+        return {holder.tensors["qkv.weight"].format.name for operator, holder, _ in graph.walk() if operator.name == "qkv"}
+
+    assert stored(default_format="bf16") == stored() == {"int4g128"}
+    assert stored(format="bf16") == {"bf16"}
