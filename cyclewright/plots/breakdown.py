@@ -44,7 +44,7 @@ def breakdown_scene(result: Result, *, width: float = 1080, heading: bool = True
     scene = Scene(width, 0, f"Breakdown of {title(result)} by operator kind, cause, energy component and off-chip traffic")
     y = 8.0
     if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24), size=14, bold=True))
+        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
         y = 40.0
     for bar in bars_of(result):
         y = _draw(scene, bar, y)

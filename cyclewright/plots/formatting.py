@@ -33,6 +33,7 @@ def significant(value: float, digits: int = 3) -> str:
         return "∞" if value > 0 else "–"
     if not 1e-4 <= abs(value) < 1e7:
         return f"{value:.{digits - 1}e}"
+    value = float(f"{value:.{digits - 1}e}")
     power = floor(log10(abs(value)) + 1e-12)
     return f"{round(value, digits - 1 - power):,.{max(0, digits - 1 - power)}f}"
 
@@ -69,7 +70,7 @@ def energy(value: float) -> str:
 
 def rate(value: float, form: str = "") -> str:
     """Operations per second: FLOP/s where ``form`` is a floating-point format, OP/s otherwise."""
-    return si(value, "FLOP/s" if form.startswith(("fp", "bf", "tf", "vector.fp", "vector.bf")) else "OP/s")
+    return si(value, "FLOP/s" if form.startswith(("fp", "bf", "tf")) else "OP/s")
 
 
 def tick(value: float, unit: str) -> str:

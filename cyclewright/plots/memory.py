@@ -16,9 +16,9 @@ def memory_scene(result: Result, *, width: float = 1080, heading: bool = True) -
     top = 36.0 if heading else 4.0
     scene = Scene(width, top + 2 * (_PANEL + 62), f"Memory over time of {title(result)}")
     if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24), size=14, bold=True))
+        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
     times = [max(0.0, point[0]) for point in result.memory_over_time]
-    for index, (off_chip, word) in enumerate(((True, "off chip"), (False, "on chip"))):
+    for index, (off_chip, word) in enumerate(((True, "Off chip"), (False, "On chip"))):
         values = [off if off_chip else on for _, on, off in result.memory_over_time]
         known = capacity(result, off_chip=off_chip)
         _panel(scene, top + index * (_PANEL + 62), word, times, values, known, max([result.latency_s, *times]))
@@ -29,10 +29,10 @@ def _panel(scene: Scene, top: float, word: str, times: list[float], values: list
     peak = max(values, default=0)
     left, right, head, foot = 76.0, scene.width - 16, top + 24, top + 24 + _PANEL
     limit = known[1] if known else 0
-    text = f"Live bytes {word}: peak {amount(peak)}"
+    text = f"{word}: peak {amount(peak)}"
     if known and limit:
-        text += f", {percent(peak / limit)} of the {amount(limit)} of {known[0]}"
-    scene.add(Text(12, top + 14, shorten(text, 13, scene.width - 24), size=13, bold=True))
+        text += f", {percent(peak / limit)} of {known[0]} ({amount(limit)})"
+    scene.add(Text(12, top + 14, shorten(text, 13, scene.width - 24, bold=True), size=13, bold=True))
     if not values or end <= 0 or not peak:
         scene.add(Text(left, (head + foot) / 2, "nothing is held here between operators", size=12, fill="muted"))
         scene.add(Path(((left, head), (left, foot), (right, foot)), stroke="axis"))

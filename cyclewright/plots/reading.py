@@ -39,6 +39,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _build(kind: Any, value: object, where: str) -> Any:
+    if isinstance(value, list | tuple) and len(value) == len(fields(kind)):
+        value = dict(zip((entry.name for entry in fields(kind)), value, strict=True))  # spans are stored as bare lists
     if not isinstance(value, Mapping):
         raise InvalidInput(f"should be a mapping, is {_called(value)}", where=where, hint=_HINT)
     made = {}

@@ -64,7 +64,7 @@ def roofline_scene(result: Result, *, width: float = 1080, height: float = 600, 
     roofs = _compute_roofs(result)
     slopes = _memory_roofs(result)
     if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24), size=14, bold=True))
+        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
     if not roofs and not slopes and not dots:
         scene.add(Text(width / 2, height / 2, "This run has no arithmetic to draw.", anchor="middle", fill="muted"))
         return scene
@@ -77,24 +77,28 @@ def roofline_scene(result: Result, *, width: float = 1080, height: float = 600, 
 
 
 def _compute_roofs(result: Result) -> list[_Roof]:
-    """Horizontal roofs, equal ones merged, fastest first; those that this run uses are marked."""
-    in_use = {(operator.unit, operator.compute_format) for operator in result.operators if operator.macs > 0}
-    vector_units = {
-        operator.unit for operator in result.operators if operator.macs == 0 and operator.vector_ops > 0 and operator.time_s > 0
-    }
-    merged: dict[tuple[str, float], list[tuple[str, bool]]] = {}
+    """Horizontal roofs, equal ones merged, fastest first; those that this run uses are marked.
+
+    A roof of a sparsity pattern is drawn only where an operator exploits it: all of them would hide the others.
+    """
+    matrix = {(row.unit, row.compute_format, row.pattern or "dense") for row in result.operators if row.macs > 0}
+    vector = {row.unit for row in result.operators if row.macs == 0 and row.vector_ops > 0 and row.time_s > 0}
+    merged: dict[tuple[str, str, float], list[tuple[str, bool]]] = {}
     for key, level in result.roofs.items():
         head, _, rest = key.partition(":")
         unit, _, form = rest.partition(":")
-        if head == "compute" and level > 0:
-            used = (unit, form) in in_use or ("vector" in form and unit in vector_units)
-            merged.setdefault((unit, float(f"{level:.3g}")), []).append((form, used))
+        form, _, pattern = form.partition("@")
+        if head not in ("compute", "vector") or level <= 0:
+            continue
+        used = unit in vector if head == "vector" else (unit, form, pattern or "dense") in matrix
+        if used or not pattern:
+            merged.setdefault((head, unit, float(f"{level:.3g}")), []).append((f"{form} {pattern}".strip(), used))
     roofs = []
-    for (unit, level), forms in merged.items():
+    for (head, unit, level), forms in merged.items():
         used_forms = [form for form, used in forms if used]
-        names = ", ".join(used_forms or [form for form, _ in forms][:4])
-        label = f"{unit} {names}: {rate(level, (used_forms or [forms[0][0]])[0])}".replace("  ", " ")
-        roofs.append(_Roof(label, level, bool(used_forms)))
+        names = (used_forms or [form for form, _ in forms])[:4]
+        word = "vector " if head == "vector" else ""
+        roofs.append(_Roof(f"{unit} {word}{', '.join(names)}: {rate(level, names[0])}", level, bool(used_forms)))
     return sorted(roofs, key=lambda roof: -roof.level)
 
 
@@ -264,7 +268,7 @@ def _radius(dot: _Dot, narrow: bool) -> float:
 
 def _label(operator: OperatorResult, room: float) -> str:
     times = f" ×{operator.count}" if operator.count > 1 else ""
-    tail = f"{times} {percent(operator.share)}"
+    tail = f"{times}, {percent(operator.share)}"
     return shorten(operator.name, _SMALL, room - text_width(tail, _SMALL)) + tail
 
 

@@ -100,15 +100,15 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     return units * size / 1000 * (1.1 if bold else 1.0)
 
 
-def shorten(text: str, size: float, room: float) -> str:
+def shorten(text: str, size: float, room: float, bold: bool = False) -> str:
     """``text``, with its middle replaced by an ellipsis if it is wider than ``room`` pixels (ends of names tell operators apart)."""
-    if text_width(text, size) <= room:
+    if text_width(text, size, bold) <= room:
         return text
     keep = len(text) - 1
     while keep > 2:
         head = keep // 2
         candidate = text[:head] + "…" + text[len(text) - (keep - head) :]
-        if text_width(candidate, size) <= room:
+        if text_width(candidate, size, bold) <= room:
             return candidate
         keep -= 1
     return text[:1] + "…"

@@ -8,7 +8,7 @@ from cyclewright.plots.formatting import percent, seconds, tick
 from cyclewright.plots.palette import kind_colour
 from cyclewright.plots.scales import LinearScale
 from cyclewright.plots.scene import Path, Rect, Scene, Text, shorten
-from cyclewright.plots.wording import title
+from cyclewright.plots.wording import resource_name, title
 from simulator.result import Result, Span
 
 _ROW = 26.0
@@ -24,7 +24,7 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
     top = 36.0 if heading else 6.0
     scene = Scene(width, top + _ROW * max(1, len(rows)) + 34, f"Timeline of {title(result)}: {len(rows)} units and ports")
     if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24), size=14, bold=True))
+        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
     end = max((span.end_cycles for span in result.timeline), default=0)
     if not end or result.clock_hz <= 0:
         scene.add(Text(12, top + 18, "this run was stored without a timeline", size=12, fill="muted"))
@@ -41,10 +41,10 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
             Text(
                 left - 8,
                 y + 17,
-                shorten(resource, 12, left - 14),
+                shorten(resource.partition(":")[2] or resource, 12, left - 14),
                 size=12,
                 anchor="end",
-                title=f"{resource}: busy {percent(min(1.0, busy))}",
+                title=f"{resource_name(resource)}: busy {percent(min(1.0, busy))}",
             )
         )
         for span_start, span_end, operator, note in _stretches(spans, x, result.clock_hz):

@@ -86,7 +86,7 @@ def tornado_scene(document: Mapping[str, object], *, width: float = 1080, most: 
     )
     scene = Scene(width, top + _ROW * max(1, len(shown)) + 66, f"Change in {name} of {what} when one number of the spec changes")
     if heading:
-        scene.add(Text(12, 22, shorten(f"What limits the {name} of {what}", 14, width - 24), size=14, bold=True))
+        scene.add(Text(12, 22, shorten(f"What limits the {name} of {what}", 14, width - 24, bold=True), size=14, bold=True))
     if not shown:
         scene.add(Text(12, top + 16, f"No number of the spec changes the {name} noticeably.", fill="muted"))
         return scene

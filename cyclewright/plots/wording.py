@@ -15,10 +15,10 @@ def resource_name(resource: str) -> str:
     head, _, name = resource.partition(":")
     if head == "memory":
         return f"{name} bandwidth"
-    if head == "port":
-        return f"{name} bandwidth"
     if head == "compute":
-        return f"{name.replace(':', ' ')} arithmetic"
+        return f"{name} arithmetic"
+    if head == "vector":
+        return f"{name} vector arithmetic"
     return _CAUSES.get(resource, resource)
 
 

@@ -48,12 +48,8 @@ def _roofline(result: Result) -> Entry:
 
 
 def _bound(result: Result) -> Entry:
-    busiest = max(result.busy.items(), key=lambda item: item[1], default=("", 0.0))
-    note = (
-        f"{busiest[0]} is busy {percent(min(1.0, busiest[1] / result.latency_s))} of the time"
-        if result.latency_s > 0 and busiest[0]
-        else ""
-    )
+    busy = result.busy.get(result.bound_by, 0.0)
+    note = f"busy {percent(min(1.0, busy / result.latency_s))} of the time" if busy and result.latency_s > 0 else ""
     return "bound_by", "Bound by", resource_name(result.bound_by), note
 
 

@@ -13,6 +13,11 @@ def esc(text: object) -> str:
     return escape("".join(char if char >= " " else " " for char in str(text)), quote=True)
 
 
+def breakable(name: str) -> str:
+    """A name made inert, with places where a narrow cell may break it: after ``/``, ``_`` and ``.``."""
+    return "".join(f"{esc(char)}<wbr>" if char in "/_." else esc(char) for char in name)
+
+
 def section(identifier: str, heading: str, body: str) -> str:
     """A section with its heading; ``heading`` is text, ``body`` is HTML."""
     return (

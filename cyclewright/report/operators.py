@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cyclewright.plots.formatting import amount, energy, percent, seconds, si, significant
 from cyclewright.plots.palette import kind_colour
 from cyclewright.plots.wording import resource_name
-from cyclewright.report.markup import esc
+from cyclewright.report.markup import breakable, esc
 from simulator.result import OperatorResult, Result
 
 
@@ -79,7 +79,7 @@ def _cells(index: int, operator: OperatorResult) -> list[_Cell]:
     times = f' <span class="times">×{operator.count}</span>' if operator.count > 1 else ""
     return [
         _Cell(str(index + 1), index + 1),
-        _Cell(f"{esc(operator.name)}{times}{fallback}", label="name"),
+        _Cell(f"{breakable(operator.name)}{times}{fallback}", label="name"),
         _Cell(f"{swatch}{esc(operator.kind)}"),
         _Cell(seconds(operator.time_s) if operator.time_s else "–", operator.time_s),
         _Cell(

@@ -96,7 +96,7 @@ def _page(result: Result, body: str, links: list[tuple[str, str]]) -> str:
 def _assets() -> tuple[str, str]:
     folder = files("cyclewright.report")
     sheet = folder.joinpath("page.css").read_text(encoding="utf-8")
-    colours = f":root{{{_variables(LIGHT)}}}\n@media (prefers-color-scheme: dark) and (not print){{:root{{{_variables(DARK)}}}}}\n"
+    colours = f":root{{{_variables(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_variables(DARK)}}}}}\n"
     return colours + sheet, folder.joinpath("page.js").read_text(encoding="utf-8")
 
 
