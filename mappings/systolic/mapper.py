@@ -1,0 +1,197 @@
+"""The mapper of systolic arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from hwspecs.hardware import ComputeUnit, Hardware
+from hwspecs.vocabulary.formats import NumberFormat
+from mappings.compulsory import compulsory_reads, compulsory_writes
+from mappings.dataflow import Alternative, Edge, MappedOperator, Rejected, Stage
+from mappings.rates import served_format, wider
+from mappings.registry import Unmappable
+from mappings.systolic.attention import attention_alternatives, is_attention
+from mappings.systolic.counting import added, array_actions, vector_actions
+from mappings.systolic.problem import Product, VectorWork, products
+from mappings.systolic.setting import Setting, setting_of
+from mappings.systolic.stages import Plan, plan
+from mappings.systolic.tiles import Array, Choice, flows_for, search
+from workloads.graph import Operator, Tensor
+
+
+class SystolicMapper:
+    """Serves kind ``systolic``: matrix products and convolutions on an R x C array with a scratchpad.
+
+    Parameters of the unit: ``rows``, ``columns``, ``dataflow`` (``output_stationary``, ``weight_stationary``,
+    ``input_stationary``, ``auto``: the best per operator). The scratchpad is the device's outermost on-chip memory, split into
+    ``ifmap``, ``filter`` and ``ofmap`` or unified. Operators without a product are handed to ``unit.fallback``.
+    """
+
+    def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
+        """See ``mappings.registry.Mapper``; formulas in ``mappings.systolic.folds`` and ``mappings.systolic.tiles``."""
+        found = products(operator, tensors)
+        if isinstance(found, str):
+            return Unmappable(found)
+        wanted = _compute_format(operator, tensors, found)
+        dense = [name for name, pattern in unit.rates if pattern == "dense"]
+        format_name = served_format(wanted, dense)
+        if format_name is None:
+            return Unmappable(
+                f"it has no rate for {wanted.rate_name} or a wider {wanted.family} format (it has {', '.join(dense) or 'none'})"
+            )
+        if hardware.on_chip is None:
+            return Unmappable("the device has no on-chip memory to hold tiles")
+        setting = setting_of(unit, hardware, format_name)
+        if is_attention(operator, found):
+            if setting.vector is None:
+                return Unmappable("the softmax between its products needs a vector unit as fallback")
+            alternatives, rejected, reason = attention_alternatives(operator, tensors, found, setting)
+        else:
+            alternatives, rejected, reason = _alternatives(operator, tensors, found, setting)
+        if not alternatives:
+            return Unmappable(reason)
+        return MappedOperator(
+            operator.name,
+            operator.kind,
+            unit.name,
+            tuple(alternatives),
+            tuple(rejected),
+            macs=operator.macs,
+            executed_macs=operator.macs,
+            vector_ops=operator.vector_ops,
+            compute_format=format_name,
+            reads=compulsory_reads(operator, tensors),
+            writes=compulsory_writes(operator, tensors),
+        )
+
+
+def _compute_format(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product]) -> NumberFormat:
+    """The wider of the two operands' formats, the widest over all products."""
+    formats = [(operator.internal.get(read.tensor) or tensors[read.tensor]).format for product in found for read in product.nest.reads]
+    widest = formats[0]
+    for item in formats[1:]:
+        widest = wider(widest, item)
+    return widest
+
+
+def _alternatives(
+    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting
+) -> tuple[list[Alternative], list[Rejected], str]:
+    choices: list[list[Choice]] = []
+    rejected: list[Rejected] = []
+    for product in found:
+        fitting: list[Choice] = []
+        failing: list[Choice] = []
+        for flow in flows_for(setting.dataflow):
+            good, bad = search(product, flow, setting.array, keep=3 if len(found) == 1 else 1)
+            fitting.extend(good)
+            failing.extend(bad)
+        rejected.extend(_too_large(choice, setting.array) for choice in failing)
+        if not fitting:
+            return [], rejected, _no_fit(failing, setting)
+        kept, dominated = _pareto(fitting)
+        rejected.extend(dominated)
+        choices.append(kept)
+    combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
+    return [_alternative(operator, tensors, found, picked, setting) for picked in combinations], rejected, ""
+
+
+def _pareto(fitting: list[Choice]) -> tuple[list[Choice], list[Rejected]]:
+    """Candidates of all dataflows together: those that no other beats in cycles, bytes and working set; at most three."""
+    ranked = sorted(fitting, key=lambda choice: (choice.estimate, choice.bytes, choice.working_set))
+    kept: list[Choice] = []
+    rejected = []
+    for choice in ranked:
+        better = next((k for k in kept if k.bytes <= choice.bytes and k.working_set <= choice.working_set), None)
+        if better is None and len(kept) < 3:
+            kept.append(choice)
+        elif better is not None:
+            reason = f"no faster, no less traffic and no smaller than {better.name}"
+            rejected.append(Rejected(choice.name, reason, ceil(choice.estimate)))
+    return kept, rejected
+
+
+def _too_large(choice: Choice, array: Array) -> Rejected:
+    return Rejected(choice.name, f"needs {choice.excess} bytes more than {_buffers(choice, array)}", ceil(choice.estimate))
+
+
+def _buffers(choice: Choice, array: Array) -> str:
+    if "all" in array.buffers:
+        return f"the scratchpad of {array.buffers['all']} bytes"
+    small = [f"{name} ({array.buffers[name]} bytes)" for name, need in choice.needs.items() if need > array.buffers[name]]
+    return "the scratchpad's " + ", ".join(small)
+
+
+def _no_fit(failing: list[Choice], setting: Setting) -> str:
+    if not failing:
+        return "no tile of it keeps whole rows and fits the scratchpad"
+    nearest = min(failing, key=lambda choice: choice.excess)
+    return f"its smallest tile ({nearest.name}) needs {nearest.excess} bytes more than {_buffers(nearest, setting.array)}"
+
+
+def _alternative(
+    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], picked: Sequence[Choice], setting: Setting
+) -> Alternative:
+    stages: list[Stage] = []
+    edges: list[Edge] = []
+    plans: list[Plan] = []
+    actions: dict[str, float] = {}
+    for place, (product, choice) in enumerate(zip(found, picked, strict=True)):
+        prefix = f"{place} " if len(found) > 1 else ""
+        work = _vector_cycles(product, operator, tensors, setting)
+        made = plan(product, choice, setting.site, work, prefix)
+        if stages:
+            firsts = [
+                stage.name for stage in made.stages if not any(edge.target == stage.name and edge.initial == 0 for edge in made.edges)
+            ]
+            edges.extend(Edge(stages[-1].name, name, 0, 0, 0, 0) for name in firsts)
+        stages.extend(made.stages)
+        edges.extend(made.edges)
+        plans.append(made)
+        actions = added(
+            actions,
+            array_actions(product, choice, setting.array, setting.unit.name, setting.site.chip, setting.format_name),
+            *(
+                vector_actions(part.nests, operator, tensors, setting.vector or setting.unit, setting.site.vector)
+                for part in (product.prologue_a, product.prologue_b, product.epilogue)
+            ),
+        )
+    transfer = ceil(sum(item.moved_bytes for item in plans) / setting.array.bytes_per_cycle)
+    estimate = sum(ceil(max(choice.estimate, item.vector_cycles)) for choice, item in zip(picked, plans, strict=True))
+    breakdown = {
+        "array": sum(item.array_cycles for item in plans),
+        "vector": sum(item.vector_cycles for item in plans),
+        f"memory {setting.site.dram}": transfer,
+    }
+    return Alternative(
+        picked[0].name if len(picked) == 1 else f"{len(picked)} products, first {picked[0].name}",
+        tuple(stages),
+        tuple(edges),
+        max(choice.working_set for choice in picked),
+        estimate,
+        actions,
+        breakdown,
+        _notes(operator, tensors, found),
+    )
+
+
+def _vector_cycles(product: Product, operator: Operator, tensors: Mapping[str, Tensor], setting: Setting) -> dict[str, float]:
+    def cycles(work: VectorWork) -> float:
+        return sum(setting.cycles(nest, operator, tensors) * share for nest, share in work.nests)
+
+    parts = {"prologue_a": product.prologue_a, "prologue_b": product.prologue_b, "epilogue": product.epilogue}
+    return {name: cycles(work) for name, work in parts.items() if work.nests}
+
+
+def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product]) -> tuple[str, ...]:
+    sparse = [
+        name
+        for product in found
+        for name, _ in (*product.a.sources, *product.b.sources)
+        if name in tensors and tensors[name].sparsity.kind != "dense"
+    ]
+    if not sparse:
+        return ()
+    pattern = tensors[sparse[0]].sparsity.pattern
+    return (f"{pattern} weights move fewer bytes, but a plain array skips no multiplication",)

@@ -1,0 +1,116 @@
+"""Run-length encoded firings of one stage of a tiled loop nest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product as combinations
+
+from mappings.dataflow import Segment, Transfer
+
+RUNS_LIMIT = 24
+"""Runs of unequal firings that a stage may hold. Beyond it the firings of a stage are made equal, its totals kept exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop over tiles: the group it moves and its (how many, points) in order."""
+
+    group: str
+    variants: tuple[tuple[int, int], ...]
+
+
+Sizes = dict[str, int]
+Runs = list[tuple[int, int]]
+
+
+def runs(loops: Sequence[Loop], value: Callable[[Sizes], int]) -> Runs:
+    """(repeat, value) of the firings of a loop nest, in order, equal neighbours merged.
+
+    Args:
+        value: of a firing, from the points of its tile per group.
+    """
+    classes = _classes(loops, value)
+    if len({item for _, item in classes}) == 1:
+        return [(sum(count for count, _ in classes), classes[0][1])]
+    found = _expand(loops, {}, value)
+    if found is not None:
+        return found
+    return spread(sum(count * item for count, item in classes), sum(count for count, _ in classes))
+
+
+def spread(total: int, firings: int) -> Runs:
+    """``total`` over ``firings`` as evenly as whole numbers allow, the larger ones first."""
+    each, more = divmod(total, firings)
+    return [item for item in ((more, each + 1), (firings - more, each)) if item[0]]
+
+
+def scaled(weights: Runs, total: int) -> Runs:
+    """Firings in the proportions of ``weights`` that sum to ``total`` exactly."""
+    weight = sum(repeat * item for repeat, item in weights)
+    if weight == total:
+        return weights
+    if weight == 0:
+        return spread(total, sum(repeat for repeat, _ in weights))
+    result = [(repeat, item * total // weight) for repeat, item in weights]
+    short = total - sum(repeat * item for repeat, item in result)
+    place = max((index for index in range(len(result)) if weights[index][1]), key=lambda index: result[index][0])
+    repeat, item = result[place]
+    each, more = divmod(short, repeat)
+    result[place : place + 1] = [run for run in ((more, item + each + 1), (repeat - more, item + each)) if run[0]]
+    return result
+
+
+def _classes(loops: Sequence[Loop], value: Callable[[Sizes], int]) -> list[tuple[int, int]]:
+    found = []
+    for combination in combinations(*(loop.variants for loop in loops)):
+        count, sizes = 1, {}
+        for loop, (repeat, size) in zip(loops, combination, strict=True):
+            count *= repeat
+            sizes[loop.group] = size
+        found.append((count, value(sizes)))
+    return found
+
+
+def _expand(loops: Sequence[Loop], sizes: Sizes, value: Callable[[Sizes], int]) -> Runs | None:
+    if not loops:
+        return [(1, value(sizes))]
+    result: Runs = []
+    for repeat, size in loops[0].variants:
+        inner = _expand(loops[1:], {**sizes, loops[0].group: size}, value)
+        if inner is None or len(inner) * (repeat if len(inner) > 1 else 1) + len(result) > RUNS_LIMIT:
+            return None
+        for run in [(inner[0][0] * repeat, inner[0][1])] if len(inner) == 1 else inner * repeat:
+            if result and result[-1][1] == run[1]:
+                result[-1] = (result[-1][0] + run[0], run[1])
+            else:
+                result.append(run)
+    return result
+
+
+def moving(firings: Runs, sources: Sequence[tuple[str, float]], source: str, target: str, totals: Mapping[str, int]) -> tuple[Segment, ...]:
+    """Segments of a port stage that moves ``firings`` bytes of one or more tensors; ``totals`` sums per tensor exactly."""
+    if len(sources) == 1:
+        name = sources[0][0]
+        return tuple(Segment(repeat, 0, (Transfer(name, size, source, target),) if size else ()) for repeat, size in firings)
+    parts = [(name, scaled(firings, totals[name])) for name, _ in sources]
+    return zipped([(name, part) for name, part in parts], source, target)
+
+
+def zipped(parts: Sequence[tuple[str, Runs]], source: str, target: str) -> tuple[Segment, ...]:
+    """Segments whose firings move several tensors, each with runs of its own over the same number of firings."""
+    left = [list(part) for _, part in parts]
+    segments = []
+    while left and left[0]:
+        step = min(queue[0][0] for queue in left)
+        transfers = tuple(Transfer(name, queue[0][1], source, target) for (name, _), queue in zip(parts, left, strict=True) if queue[0][1])
+        segments.append(Segment(step, 0, transfers))
+        for queue in left:
+            repeat, size = queue[0]
+            queue[0:1] = [(repeat - step, size)] if repeat > step else []
+    return tuple(segments)
+
+
+def computing(firings: Runs) -> tuple[Segment, ...]:
+    """Segments of a stage on a unit that moves nothing off chip."""
+    return tuple(Segment(repeat, cycles) for repeat, cycles in firings)

@@ -1,0 +1,53 @@
+"""What a spec's array, scratchpad, DRAM and vector unit mean to the mapper of one operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwspecs.hardware import ComputeUnit, Hardware
+from mappings.rates import nest_format, vector_cycles, vector_format, vector_unit
+from mappings.systolic.stages import Site, site_of
+from mappings.systolic.tiles import Array
+from workloads.graph import Nest, Operator, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one operator meets: the array, where its stages run, the unit that does its vector work, the format it multiplies in."""
+
+    array: Array
+    site: Site
+    unit: ComputeUnit
+    vector: ComputeUnit | None
+    hardware: Hardware
+    format_name: str
+    dataflow: str
+
+    def cycles(self, nest: Nest, operator: Operator, tensors: Mapping[str, Tensor]) -> float:
+        """Cycles of a vector nest: on the vector unit, or at one operation per column and cycle at the foot of the array."""
+        if self.vector is None:
+            rate = self.array.columns * self.array.count * self.unit.clock_hz
+            return nest.points * max(1, nest.vector_ops) * self.hardware.clock_hz / rate
+        format_name = vector_format(nest_format(nest, tensors, operator.internal), self.vector)
+        assert format_name is not None
+        return vector_cycles(nest, format_name, self.vector, self.hardware)
+
+
+def setting_of(unit: ComputeUnit, hardware: Hardware, format_name: str) -> Setting:
+    """The setting of ``unit`` computing in ``format_name``; cycles and bandwidth in terms of the device's clock.
+
+    The array slows down where the spec's rate for the format is below two operations per PE and cycle.
+    """
+    memory = hardware.on_chip
+    assert memory is not None
+    rows, columns = int(unit.parameters["rows"]), int(unit.parameters["columns"])
+    peak = 2.0 * rows * columns * unit.count * unit.clock_hz
+    slowdown = max(1.0, peak / unit.rates[format_name, "dense"]) * hardware.clock_hz / unit.clock_hz
+    buffers = dict(memory.partitions) if {"ifmap", "filter", "ofmap"} <= set(memory.partitions) else {"all": memory.size_bytes}
+    dram = hardware.dram
+    rate = dram.achieved_bandwidth(memory.size_bytes) / hardware.clock_hz
+    array = Array(rows, columns, unit.count, slowdown, buffers, memory.double_buffered, rate)
+    vector = vector_unit(unit, hardware)
+    dataflow = str(unit.parameters.get("dataflow", "auto"))
+    return Setting(array, site_of(array, unit, vector, hardware), unit, vector, hardware, format_name, dataflow)
