@@ -167,6 +167,7 @@ class _Run:
             timeline=timeline,
             warnings=self._warnings(rows, latency, total_energy, peak, room),
             roofs=roofs(hardware),
+            capacities={memory.name: (memory.size_bytes, memory.off_chip) for memory in hardware.memories.values()},
             provenance=self._provenance(),
         )
 

@@ -89,6 +89,7 @@ def _build(document: Mapping[str, Any]) -> Result:
     values["memory_over_time"] = tuple(tuple(row) for row in document["memory_over_time"])
     values["warnings"] = tuple(document["warnings"])
     values["bytes_by_memory"] = {name: tuple(pair) for name, pair in document["bytes_by_memory"].items()}
+    values["capacities"] = {name: tuple(pair) for name, pair in document["capacities"].items()}
     values["interval"] = {name: tuple(pair) for name, pair in document["interval"].items()}
     return Result(**values)
 
