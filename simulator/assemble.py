@@ -18,7 +18,7 @@ from simulator.result import OperatorResult, Result, Span
 from simulator.roofline import compulsory_seconds, compute_seconds, graph_seconds, roofs
 from simulator.rows import Row, operator_row
 from simulator.timeline import spans
-from workloads.counts import Counts, counts
+from workloads.counting import Counts, counts
 
 FIDELITIES = ("roofline", "tile", "cycle")
 

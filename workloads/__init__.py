@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workloads.builder import GraphBuilder
-    from workloads.counts import Counts, counts
+    from workloads.counting import Counts, counts
     from workloads.graph import Operator, OperatorGraph, Repeat, Role, Tensor, as_matmul
     from workloads.loading import ModelInfo, list_models, load_model
 
@@ -22,8 +22,8 @@ __all__ = [
 ]  # fmt: skip
 
 _HOME = {
-    "Counts": "counts", "GraphBuilder": "builder", "ModelInfo": "loading", "Operator": "graph", "OperatorGraph": "graph",
-    "Repeat": "graph", "Role": "graph", "Tensor": "graph", "as_matmul": "graph", "counts": "counts", "list_models": "loading",
+    "Counts": "counting", "GraphBuilder": "builder", "ModelInfo": "loading", "Operator": "graph", "OperatorGraph": "graph",
+    "Repeat": "graph", "Role": "graph", "Tensor": "graph", "as_matmul": "graph", "counts": "counting", "list_models": "loading",
     "load_model": "loading",
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 
 from cyclewright.claim_rows import Claim, load_claims
 from workloads import load_model
-from workloads.counts import counts
+from workloads.counting import counts
 
 METRICS = {"parameters": "parameters", "active_parameters": "active_parameters", "stored_weight_bytes": "weight_bytes",
            "kv_cache_bytes": "kv_cache_bytes"}  # fmt: skip

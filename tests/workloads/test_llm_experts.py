@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workloads.test_llm_graphs import closed_form_parameters, graph_of, operators
-from workloads.counts import counts
+from workloads.counting import counts
 from workloads.graph import Repeat
 from workloads.transformer import MoE, TransformerConfig, decoder_graph
 from workloads.transformer_layers import distinct_experts

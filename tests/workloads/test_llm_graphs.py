@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnsupportedError
-from workloads.counts import counts
+from workloads.counting import counts
 from workloads.graph import Operator, OperatorGraph, Repeat, Role
 from workloads.transformer import MoE, TransformerConfig, decoder_graph, encoder_graph
 from workloads.transformer_counts import kv_bytes_per_token
@@ -328,3 +328,17 @@ def test_bad_config(change: dict[str, object]) -> None:
 def test_context_beyond_the_model_is_noted() -> None:
     assert any("longer than the 8192" in note for note in graph_of("llama-3-8b", "decode", context=10_000).notes)
     assert not any("longer" in note for note in graph_of("llama-3-8b", "decode", context=8192).notes)
+
+
+def test_public_names_are_no_modules() -> None:
+    """A submodule of the same name would shadow the function as soon as somebody imports it."""
+    import importlib
+    import pkgutil
+
+    import workloads
+
+    modules = {module.name for module in pkgutil.iter_modules(workloads.__path__)}
+    assert modules.isdisjoint(workloads.__all__)
+    for module in modules - {"onnx_import"}:
+        importlib.import_module(f"workloads.{module}")
+    assert callable(workloads.counts)
