@@ -104,19 +104,17 @@ def compulsory(mapped: MappedGraph, lives: tuple[Lifetimes, ...] | None = None) 
             if key in outer_made:
                 continue
             rounds = 1 if name in once else block.count
-            appended = dict.fromkeys((w[0] for w in life.writes.get(name, ())), 0)
-            for index, _, nbytes in life.writes.get(name, ()):
-                appended[index] += nbytes
             for index, _, nbytes in uses:
-                needed = nbytes - sum(part for writer, part in appended.items() if writer < index)
-                if needed > loaded.get(key, 0):
-                    reads[number, index] = reads.get((number, index), 0) + rounds * (needed - loaded.get(key, 0))
-                    loaded[key] = needed
+                appended = sum(part for writer, _, part in life.writes.get(name, ()) if writer < index)
+                missing = nbytes - appended - loaded.get(key, 0)
+                if missing > 0:
+                    reads[number, index] = reads.get((number, index), 0) + rounds * missing
+                    loaded[key] = nbytes - appended
         for name, uses in life.writes.items():
-            leaves = any(block.leaving.get(tensor, tensor if block.count == 1 else "") in graph_outputs for _, tensor, _ in uses)
-            rounds = block.count if name in life.persistent else 1 if leaves else 0
-            if rounds:
-                for index, _, nbytes in uses:
+            for index, tensor, nbytes in uses:
+                leaves = block.leaving.get(tensor, tensor if block.count == 1 else "") in graph_outputs
+                rounds = block.count if name in life.persistent else 1 if leaves else 0
+                if rounds:
                     writes[number, index] = writes.get((number, index), 0) + rounds * nbytes
     return Compulsory(reads, writes)
 
