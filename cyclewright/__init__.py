@@ -17,28 +17,29 @@ from cyclewright.siblings import require_siblings
 
 if TYPE_CHECKING:
     from cyclewright.api import Result, load_hardware, load_model, run
-    from cyclewright.compare import compare, compare_measured
+    from cyclewright.comparison import compare, compare_measured
     from cyclewright.ledger import claims
     from cyclewright.outputs import save
-    from cyclewright.roofline import roofline
-    from cyclewright.whatif import whatif
+    from cyclewright.roofs import roofline
+    from cyclewright.sensitivity import whatif
 
 CYCLEWRIGHT_PACKAGE = "0.1.0"
 __version__ = CYCLEWRIGHT_PACKAGE
 
 __all__ = ["Result", "claims", "compare", "compare_measured", "load_hardware", "load_model", "roofline", "run", "save", "whatif"]
 
+# no module of this package may bear the name of a public function: importing it would put the module in the function's place
 _HOME = {
     "Result": "cyclewright.api",
     "claims": "cyclewright.ledger",
-    "compare": "cyclewright.compare",
-    "compare_measured": "cyclewright.compare",
+    "compare": "cyclewright.comparison",
+    "compare_measured": "cyclewright.comparison",
     "load_hardware": "cyclewright.api",
     "load_model": "cyclewright.api",
-    "roofline": "cyclewright.roofline",
+    "roofline": "cyclewright.roofs",
     "run": "cyclewright.api",
     "save": "cyclewright.outputs",
-    "whatif": "cyclewright.whatif",
+    "whatif": "cyclewright.sensitivity",
 }
 
 require_siblings(CYCLEWRIGHT_PACKAGE)

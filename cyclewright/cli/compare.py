@@ -45,8 +45,8 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
     outputs = checked_outputs(options["outputs"], "compare")
     wanted = 1 if measured else 2
     results = _results(what, hardware, overrides, settings_of(options), wanted)
-    from cyclewright.compare import compare as set_side_by_side
-    from cyclewright.compare import compare_measured
+    from cyclewright.comparison import compare as set_side_by_side
+    from cyclewright.comparison import compare_measured
     from cyclewright.outputs import json_bytes, table_csv, write_all
 
     if measured:

@@ -33,7 +33,7 @@ def roofline(model: str, hardware: str, overrides: tuple[str, ...], **options: A
     settings = settings_of(options)
     from cyclewright.api import document_of, run
     from cyclewright.outputs import render_run, write_all
-    from cyclewright.roofline import roofline_table
+    from cyclewright.roofs import roofline_table
 
     result = run(model, hardware, overrides=overrides, **settings)
     found = roofline_table(document_of(result))

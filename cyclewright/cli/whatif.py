@@ -40,7 +40,7 @@ def whatif(model: str, hardware: str, overrides: tuple[str, ...], all_leaves: bo
     settings = settings_of(options)
     from cyclewright.api import document_of
     from cyclewright.outputs import render_whatif, write_all
-    from cyclewright.whatif import whatif as ask
+    from cyclewright.sensitivity import whatif as ask
 
     # a chart needs the ranking, whatever else was asked for
     leaves = all_leaves or not overrides or bool(outputs)
@@ -98,7 +98,7 @@ def _show_leaves(document: Mapping[str, Any], top: int) -> None:
         )
         for leaf in moving[:top]
     ]  # fmt: skip
-    table(("path", "value", "source", "latency +1 %", "energy +1 %", f"{word} at x2", "at /2"), rows, left=3)
+    table(("path", "value", "source", "elasticity of latency", "of energy", f"{word} at x2", "at /2"), rows, left=3)
     still = len(document["leaves"]) - len(moving)
     rest = f"{len(moving) - top} more move something; " if len(moving) > top else ""
     click.echo(f"  {rest}{still} of {len(document['leaves'])} change neither latency nor energy")
@@ -117,7 +117,7 @@ def _moves(leaf: Mapping[str, Any]) -> bool:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:+.3f} %"
+    return "" if value is None else f"{value:+.3f}"
 
 
 def _factor(leaf: Mapping[str, Any], factor: float) -> str:
