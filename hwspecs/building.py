@@ -17,8 +17,9 @@ _PER_CLOCK = {"byte/cycle": 1, "op/cycle": 1, "cycle": -1}
 
 def si_value(leaf: Leaf, clock_hz: float) -> Value:
     """The leaf's value in SI units; per-cycle values at ``clock_hz``."""
-    power = _PER_CLOCK.get(leaf.unit)
-    return leaf.value if power is None or isinstance(leaf.value, str) else leaf.value * clock_hz**power
+    if isinstance(leaf.value, str) or leaf.unit not in _PER_CLOCK:
+        return leaf.value
+    return leaf.value * clock_hz if _PER_CLOCK[leaf.unit] > 0 else leaf.value / clock_hz
 
 
 def words(text: Value) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
                 "give rates, or formats (such as [int8]) for an array or vector unit to derive them",
             )
         yield from _order(
-            leaves, start + "conductance.low", start + "conductance.high", "the conductance range is inverted", "low is the smaller one"
+            leaves, start + "conductance.off", start + "conductance.on", "the conductance range is inverted", "off is the smaller one"
         )
         yield from _sparse_rates(leaves, start)
         for part in ("dsp", "lut", "ff", "bram", "uram"):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema, create_model
 
 from hwspecs.hardware import SOURCES
 from hwspecs.schema import SCHEMA_VERSION, TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
@@ -92,8 +92,16 @@ def _units() -> Any:
     for kind in UNIT_KINDS:
         fields = _fields(unit_group(kind).keys, f"{kind}_unit") | {"kind_": _optional(Literal[kind], "kind", "names the mapper")}
         models.append(create_model(f"{kind}_unit", __config__=_STRICT, **fields))
-    plugin = create_model("plugin_unit", __config__=_OPEN, **_fields(unit_group("").keys, "plugin_unit"))
-    return _either(*models, plugin)
+    foreign = Annotated[str, AfterValidator(_foreign), WithJsonSchema({"type": "string", "not": {"enum": list(UNIT_KINDS)}})]
+    fields = _fields(unit_group("").keys, "plugin_unit") | {"kind_": _optional(foreign, "kind", "kind of a plug-in")}
+    return _either(*models, create_model("plugin_unit", __config__=_OPEN, **fields))
+
+
+def _foreign(kind: str) -> str:
+    """A plug-in's kind; the kinds of the tables have models of their own."""
+    if kind in UNIT_KINDS:
+        raise ValueError(f"{kind} is no plug-in's kind")
+    return kind
 
 
 def _leaf(attribute: Attribute, name: str) -> Any:

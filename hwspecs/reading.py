@@ -10,7 +10,7 @@ from math import isfinite
 
 from hwspecs.drafting import Draft, DraftLeaf, Parts
 from hwspecs.hardware import Leaf
-from hwspecs.schema import TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
+from hwspecs.schema import FREE_GROUP, TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
 from hwspecs.vocabulary.errors import CyclewrightError, InvalidInput, SpecError, UnitError
 from hwspecs.vocabulary.formats import number_format
 from hwspecs.vocabulary.located_yaml import Mark, Node
@@ -44,7 +44,8 @@ def attribute_at(parts: Parts, kinds: Mapping[str, str], *, mapping: bool = Fals
             if group.each is None:
                 raise Unknown(f"unknown key {part!r}", did_you_mean(part, group.keys), level)
             _check_key(part, group.each_key, level)
-            entry = group if group.nested and (mapping or level < last) else group.each
+            below = FREE_GROUP if group.keys else group
+            entry = below if group.nested and (mapping or level < last) else group.each
         if level == 1 and parts[0] == "unit":
             entry = unit_group(kinds.get(part, ""))
         if level == last:
@@ -281,7 +282,7 @@ def _read_free(given: str | int | float) -> tuple[Value, str]:
 
 def _write_hint(attribute: Attribute) -> str:
     if attribute.dimension == WORD:
-        return f"it is {attribute.description}" if not attribute.choices else f"one of {', '.join(attribute.choices)}"
+        return attribute.description if not attribute.choices else f"one of {', '.join(attribute.choices)}"
     if attribute.dimension == "flag":
         return "write true or false"
     if attribute.dimension in ("words", "free"):

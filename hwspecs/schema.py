@@ -138,7 +138,11 @@ _CROSSBAR: Mapping[str, Attribute | Group] = {
     "columns_scheme": _word("how signs are stored", "differential", "offset", "unsigned"),
     "cell_area": _amount("area", "area of one cell"),
     "conductance": Group(
-        "conductance range of a cell", {"low": _amount("conductance", "lowest"), "high": _positive("conductance", "highest")}
+        "conductance range of a cell",
+        {
+            "off": _amount("conductance", "of a cell that is off, the lowest"),
+            "on": _positive("conductance", "of a cell that is on, the highest"),
+        },
     ),
     "read_voltage": _positive("voltage", "voltage on a row during a read"),
     "read_pulse": _positive("time", "length of a read pulse"),

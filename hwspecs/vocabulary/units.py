@@ -55,7 +55,7 @@ class Quantity:
 
     def at(self, clock_hz: float) -> float:
         """The SI value at a clock."""
-        return self.value * clock_hz**self.clock if self.clock else self.value
+        return self.value / clock_hz if self.clock < 0 else self.value * clock_hz if self.clock else self.value
 
 
 def _data_units() -> dict[str, float]:
@@ -192,8 +192,13 @@ def parse_quantity(text: str | int | float, dimension: str, *, clock_hz: float |
     return quantity.at(clock_hz or 0.0) if quantity.clock else quantity.value
 
 
+def _noun(dimension: str) -> str:
+    word = {"bytes": "size"}.get(dimension, dimension.replace("_", " "))
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
 def _write(dimension: str) -> str:
-    return f'write {dimension.replace("_", " ")} like "{_EXAMPLES[dimension]}"'
+    return f'write {_noun(dimension)} like "{_EXAMPLES[dimension]}"'
 
 
 def _unit_error(text: object, name: str, dimension: str) -> UnitError:
@@ -205,7 +210,7 @@ def _unit_error(text: object, name: str, dimension: str) -> UnitError:
     near = [unit for unit in wanted if unit.lower() == name.lower()] or get_close_matches(name, wanted, n=3, cutoff=0.6)
     owner = next((other for other in _INFER if name in _TABLE[other]), None)
     if owner:
-        return UnitError(f"{text!r} is a {owner.replace('_', ' ')}, not a {dimension.replace('_', ' ')}", hint=_write(dimension))
+        return UnitError(f"{text!r} is {_noun(owner)}, not {_noun(dimension)}", hint=_write(dimension))
     return UnitError(f"{text!r} has the unknown unit {name!r}", hint=f"did you mean {' or '.join(near)}?" if near else _write(dimension))
 
 
