@@ -25,7 +25,7 @@ class Box:
         return self.left >= other.left and self.right <= other.right and self.top >= other.top and self.bottom <= other.bottom
 
 
-_ANGLES = (0.0, pi, -pi / 2, pi / 2, -pi / 4, pi / 4, -3 * pi / 4, 3 * pi / 4, -pi / 8, pi / 8, -7 * pi / 8, 7 * pi / 8)
+_ANGLES = tuple(sign * step * pi / 8 for step in (0, 8, 2, 6, 1, 7, 3, 5, 4) for sign in ((1,) if step in (0, 8) else (-1, 1)))
 _GAPS = (4.0, 12.0, 24.0, 40.0, 60.0, 84.0)
 
 
@@ -58,7 +58,8 @@ def place_label(
             if not box.inside(frame) or any(box.overlaps(other) for other in taken):
                 continue
             covered = sum(1.0 + dot_radius / 2 for dot_x, dot_y, dot_radius in dots if _covers(box, dot_x, dot_y, dot_radius))
-            cost = covered + gap / 6
+            crossed = sum(_crosses(x, y, box, other) for other in taken)
+            cost = covered + gap / 6 + 12 * crossed
             if best is None or cost < best[0]:
                 best = (cost, box)
         if best is not None and best[0] <= gap / 6:
@@ -73,6 +74,20 @@ def _beside(x: float, y: float, distance: float, angle: float, width: float, hei
     tilt = sin(angle)
     top = at_y if tilt > 0.9 else at_y - height if tilt < -0.9 else at_y - height / 2
     return Box(left, top, left + width, top + height)
+
+
+def _crosses(x: float, y: float, box: Box, other: Box) -> bool:
+    """Whether the line from the dot to the near edge of its label runs through ``other``."""
+    near_x, near_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
+    for step in range(1, 12):
+        at_x, at_y = x + (near_x - x) * step / 12, y + (near_y - y) * step / 12
+        if (
+            other.left < at_x < other.right
+            and other.top < at_y < other.bottom
+            and not (other.left < x < other.right and other.top < y < other.bottom)
+        ):
+            return True
+    return False
 
 
 def _covers(box: Box, x: float, y: float, radius: float) -> bool:

@@ -19,6 +19,8 @@ from cyclewright.plots.wording import off_chip_memories, time_by, title, work
 from simulator.result import OperatorResult, Result
 
 _SMALL = 11.0
+_Spot = tuple[float, float, float]
+"""A dot on the figure: x, y and radius in pixels."""
 _FULL_RADIUS = 40.0
 """Radius in pixels of a dot that takes all the time."""
 
@@ -71,18 +73,19 @@ def roofline_scene(result: Result, *, width: float = 1080, height: float = 600, 
     legend_top = _legend(scene, result, dots, height)
     frame = _frame(result, dots, roofs, slopes, Box(62, 36 if heading else 12, width - 14, legend_top - 44))
     _axes(scene, frame)
-    taken = _draw_roofs(scene, frame, roofs, slopes)
-    _draw_dots(scene, frame, result, dots, taken, _along(frame, roofs, slopes))
+    spots = [(frame.x(dot.intensity) if dot.intensity > 0 else frame.gutter, frame.y(dot.speed), _radius(dot, width < 600)) for dot in dots]
+    taken = _draw_roofs(scene, frame, roofs, slopes, _solid(spots))
+    _draw_dots(scene, frame, result, list(zip(dots, spots, strict=True)), taken, _along(frame, roofs, slopes))
     return scene
 
 
 def _compute_roofs(result: Result) -> list[_Roof]:
     """Horizontal roofs, equal ones merged, fastest first; those that this run uses are marked.
 
-    A roof of a sparsity pattern is drawn only where an operator exploits it: all of them would hide the others.
+    Roofs of sparsity patterns and of vector arithmetic are drawn only where an operator uses them: all of them would hide the others.
     """
     matrix = {(row.unit, row.compute_format, row.pattern or "dense") for row in result.operators if row.macs > 0}
-    vector = {row.unit for row in result.operators if row.macs == 0 and row.vector_ops > 0 and row.time_s > 0}
+    vector = {(row.unit, row.compute_format) for row in result.operators if row.macs == 0 and row.vector_ops > 0 and row.time_s > 0}
     merged: dict[tuple[str, str, float], list[tuple[str, bool]]] = {}
     for key, level in result.roofs.items():
         head, _, rest = key.partition(":")
@@ -90,14 +93,14 @@ def _compute_roofs(result: Result) -> list[_Roof]:
         form, _, pattern = form.partition("@")
         if head not in ("compute", "vector") or level <= 0:
             continue
-        used = unit in vector if head == "vector" else (unit, form, pattern or "dense") in matrix
-        if used or not pattern:
+        used = (unit, form) in vector if head == "vector" else (unit, form, pattern or "dense") in matrix
+        if used or (head == "compute" and not pattern):
             merged.setdefault((head, unit, float(f"{level:.3g}")), []).append((f"{form} {pattern}".strip(), used))
     roofs = []
     for (head, unit, level), forms in merged.items():
         used_forms = [form for form, used in forms if used]
         names = (used_forms or [form for form, _ in forms])[:4]
-        word = "vector " if head == "vector" else ""
+        word = "vector " if head == "vector" and unit != "vector" else ""
         roofs.append(_Roof(f"{unit} {word}{', '.join(names)}: {rate(level, names[0])}", level, bool(used_forms)))
     return sorted(roofs, key=lambda roof: -roof.level)
 
@@ -122,7 +125,7 @@ def _frame(result: Result, dots: list[_Dot], roofs: list[_Roof], slopes: list[_R
     x_high = max([*outside, main_ridge * 8]) * 2
     speeds = [dot.speed for dot in dots]
     top = max([*(roof.level for roof in roofs), *speeds, 1.0]) * 2.5
-    floor = min([*speeds, min(used, default=top) / 300]) / 2
+    floor = min([*speeds, *used, top / 1000]) / 2.5
     frame = Box(box.left, box.top, box.right - gutter, box.bottom)
     x = LogScale(x_low, x_high, frame.left, frame.right)
     y = LogScale(max(floor, top / 1e8), top, frame.bottom, frame.top)
@@ -148,10 +151,15 @@ def _axes(scene: Scene, frame: _Frame) -> None:
         scene.add(Text(scene.width - 8, box.bottom + 34, "stays on chip", size=_SMALL, fill="muted", anchor="end"))
 
 
-def _draw_roofs(scene: Scene, frame: _Frame, roofs: list[_Roof], slopes: list[_Roof]) -> list[Box]:
-    """Draw the roofs with their labels; the labels' boxes come back so that others keep clear of them."""
+def _solid(spots: list[_Spot]) -> list[Box]:
+    """What labels must not cover of the larger dots."""
+    return [Box(x - radius * 0.8, y - radius * 0.8, x + radius * 0.8, y + radius * 0.8) for x, y, radius in spots if radius >= 4]
+
+
+def _draw_roofs(scene: Scene, frame: _Frame, roofs: list[_Roof], slopes: list[_Roof], dots: list[Box]) -> list[Box]:
+    """Draw the roofs with their labels, clear of ``dots``; the labels' boxes come back so that others keep clear of them."""
     box = frame.box
-    taken: list[Box] = []
+    taken = list(dots)
     fastest = max((slope.level for slope in slopes), default=0.0)
     for roof in roofs:
         y = frame.y(roof.level)
@@ -217,43 +225,36 @@ def _roof_label(scene: Scene, frame: _Frame, roof: _Roof, taken: list[Box]) -> l
     return []
 
 
-def _along(frame: _Frame, roofs: list[_Roof], slopes: list[_Roof]) -> list[tuple[float, float, float]]:
+def _along(frame: _Frame, roofs: list[_Roof], slopes: list[_Roof]) -> list[_Spot]:
     """Points along the roofs, as small dots that labels would rather not cover."""
     peak = max((roof.level for roof in roofs), default=frame.y.high)
     fastest = max((slope.level for slope in slopes), default=peak / frame.x.low)
     lines = [((frame.x(roof.level / fastest), frame.y(roof.level)), (frame.box.right, frame.y(roof.level))) for roof in roofs]
     lines.extend(ends for ends in (_slope(frame, slope.level, peak) for slope in slopes) if ends)
-    points: list[tuple[float, float, float]] = []
+    points: list[_Spot] = []
     for (x0, y0), (x1, y1) in lines:
         steps = max(1, int(sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2) / 12))
         points.extend((x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps, 1.0) for step in range(steps + 1))
     return points
 
 
-def _draw_dots(
-    scene: Scene, frame: _Frame, result: Result, dots: list[_Dot], taken: list[Box], lines: list[tuple[float, float, float]]
-) -> None:
+def _draw_dots(scene: Scene, frame: _Frame, result: Result, dots: list[tuple[_Dot, _Spot]], taken: list[Box], lines: list[_Spot]) -> None:
     narrow = scene.width < 600
-    most = 5 if narrow else 10
-    spots = [(frame.x(dot.intensity) if dot.intensity > 0 else frame.gutter, frame.y(dot.speed), _radius(dot, narrow)) for dot in dots]
-    labelled = [index for index, dot in enumerate(dots) if dot.operator.share >= 0.01][:most]
+    labelled = [(dot, spot) for dot, spot in dots if dot.operator.share >= 0.01][: 5 if narrow else 10]
     if not narrow:
-        _rings(scene, frame, result, [(dots[index], spots[index]) for index in labelled[:6]])
-    for dot, (x, y, radius) in zip(dots, spots, strict=True):
-        scene.add(
-            Circle(x, y, radius, kind_colour(dot.operator.kind), stroke="paper", opacity=0.82, title=_tooltip(dot), link=f"op{dot.row}")
-        )
-    whole = _whole_run(scene, frame, result)
-    blocked = [*taken, *whole]
-    solid = [Box(x - radius * 0.8, y - radius * 0.8, x + radius * 0.8, y + radius * 0.8) for x, y, radius in spots if radius >= 4]
+        _rings(scene, frame, result, labelled[:6])
+    for dot, (x, y, radius) in dots:
+        colour = kind_colour(dot.operator.kind)
+        scene.add(Circle(x, y, radius, colour, stroke="paper", opacity=0.82, title=_tooltip(dot), link=f"op{dot.row}"))
+    blocked = [*taken, *_whole_run(scene, frame, result)]
+    limits = Box(frame.box.left + 2, frame.box.top + 2, scene.width - 6, frame.box.bottom - 2)
+    rather_not = [*(spot for _, spot in dots), *lines]
     seen: set[str] = set()
-    for index in labelled:
-        label = _label(dots[index].operator, 150 if narrow else 220)
+    for dot, (x, y, radius) in labelled:
+        label = _label(dot.operator, 150 if narrow else 220)
         if label in seen:
             continue  # equal operators of equal share lie on one another
-        x, y, radius = spots[index]
-        limits = Box(frame.box.left + 2, frame.box.top + 2, scene.width - 6, frame.box.bottom - 2)
-        box = place_label(x, y, radius, text_width(label, _SMALL) + 4, 14, limits, [*blocked, *solid], [*spots, *lines])
+        box = place_label(x, y, radius, text_width(label, _SMALL) + 4, 14, limits, blocked, rather_not)
         if box is None:
             continue
         seen.add(label)
@@ -288,10 +289,12 @@ def _leader(scene: Scene, x: float, y: float, radius: float, box: Box) -> None:
         scene.add(Path((start, (near_x, near_y)), stroke="axis", width=0.8))
 
 
-def _rings(scene: Scene, frame: _Frame, result: Result, heavy: list[tuple[_Dot, tuple[float, float, float]]]) -> None:
+def _rings(scene: Scene, frame: _Frame, result: Result, heavy: list[tuple[_Dot, _Spot]]) -> None:
     """The heaviest operators once more, against the bytes of each on-chip level."""
     outside = off_chip_memories(result)
     for dot, (x, y, _) in heavy:
+        if dot.intensity <= 0:
+            continue
         for name, (read, written) in dot.operator.bytes_by_memory.items():
             if name in outside or read + written <= 0 or f"memory:{name}" not in result.roofs:
                 continue

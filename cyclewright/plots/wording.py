@@ -89,13 +89,16 @@ def work(operator: OperatorResult) -> int:
 def title(result: Result) -> str:
     """What ran on what: ``llama-3-8b decode, batch 8, context 4096, bf16 on nvidia-h100-sxm (tile)``."""
     parts = [f"{result.model} {result.phase}".strip() if result.phase not in ("", "inference") else result.model]
-    for key in ("batch", "context", "tokens"):
-        value = result.settings.get(key)
-        if value not in (None, "", 0):
-            parts.append(f"{key} {value}")
+    parts += [f"{key} {value}" for key, value in asked(result).items() if key in ("batch", "context", "tokens")]
     if form := result.settings.get("format"):
         parts.append(str(form))
     return f"{', '.join(parts)} on {result.hardware} ({result.fidelity})"
+
+
+def asked(result: Result) -> dict[str, str]:
+    """The settings that a user gives for this phase: a decode step has a context and no prompt, a prefill a prompt and no context."""
+    idle = {"decode": "tokens", "prefill": "context", "encode": "context"}.get(result.phase, "")
+    return {key: str(value) for key, value in result.settings.items() if value not in (None, "", 0) and key != idle}
 
 
 def _number(value: object, default: float) -> float:

@@ -135,6 +135,7 @@ def _memory(result: Result) -> str:
 
 def _timeline(result: Result) -> str:
     caption = (
-        "Busy stretches of each unit and memory port, coloured by kind of operator as above. Of repeated layers only the first is drawn."
+        "Busy stretches of each unit and memory port, coloured by kind of operator as above. Of repeated layers only the first is drawn; "
+        "the time of the others is cut out of the axis."
     )
     return figure(timeline_scene(result, heading=False), timeline_scene(result, width=_NARROW, heading=False), caption)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from cyclewright.plots.formatting import seconds
+from cyclewright.plots.wording import asked
 from cyclewright.report.markup import details, esc, table
 from simulator.result import Result
 
@@ -20,10 +21,11 @@ def command(result: Result) -> str:
     words = ["cyclewright", "run", result.model, "--hw", result.hardware]
     if result.phase not in ("", "inference"):
         words += ["--phase", result.phase]
+    settings = asked(result)
     for key, flag in _FLAGS.items():
-        value = result.settings.get(key)
-        if value not in (None, "", 0) and not (key == "unknown_op" and value == "refuse"):
-            words += [flag, str(value)]
+        value = settings.get(key)
+        if value and not (key == "unknown_op" and value == "refuse"):
+            words += [flag, value]
     if result.fidelity != "tile":
         words += ["--fidelity", result.fidelity]
     overrides = result.provenance.get("overrides")
