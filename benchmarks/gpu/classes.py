@@ -10,8 +10,22 @@ import numpy as np
 
 from benchmarks.gpu.measured import Rows, attention_bytes, attention_rows, gemm_bytes, gemm_rows, stream_rows
 from hwspecs.hardware import Hardware
-from mappings.gpu.attention import AttentionShape, causal_pairs, decode_times, prefill_times
-from mappings.gpu.constants import DecodeConstants, Device, GemmConstants, PrefillConstants, StreamConstants, device_of
+from mappings.gpu.attention import DECODE_QUERIES, AttentionShape, causal_pairs, decode_times, prefill_times
+from mappings.gpu.constants import (
+    ACTIVATION,
+    DECODE,
+    ELEMENTWISE,
+    GEMM,
+    PREFILL,
+    ROWWISE,
+    DecodeConstants,
+    Device,
+    GemmConstants,
+    PrefillConstants,
+    StreamConstants,
+    constants_of,
+    device_of,
+)  # fmt: skip
 from mappings.gpu.gemm import GemmShape, gpu_gemm_time
 
 CHUNK = 4000
@@ -39,6 +53,17 @@ def attention_shape(columns: dict[str, np.ndarray], causal: bool = True) -> Atte
     return AttentionShape(
         c["batch"], c["heads"], c["kv_heads"], c["queries"], c["keys"], c["head_dim"], c["head_dim"], causal, 2.0, 2.0, attention_bytes(c)
     )
+
+
+KINDS: dict[str, type[Any]] = {
+    GEMM: GemmConstants, PREFILL: PrefillConstants, DECODE: DecodeConstants, ELEMENTWISE: StreamConstants, ACTIVATION: StreamConstants,
+    ROWWISE: StreamConstants,
+}  # fmt: skip
+
+
+def constants_in(name: str, hardware: Hardware) -> Any:
+    """The constants of one class as a spec states them."""
+    return constants_of(KINDS[name], name, hardware.primary, hardware)
 
 
 def prefill_seconds(columns: dict[str, np.ndarray], device: Device, constants: PrefillConstants) -> np.ndarray:
@@ -94,38 +119,48 @@ class KernelClass:
 
     def rows(self, system: str, hardware: Hardware) -> Rows:
         """Measured rows of one system."""
-        if self.name == "gemm":
+        if self.name == GEMM:
             return gemm_rows(system)
         if self.kind is StreamConstants:
             return stream_rows(system, self.name)
-        phase = "context" if self.name == "attention_prefill" else "generation"
+        phase = "context" if self.name == PREFILL else "generation"
         on_chip = hardware.on_chip
         assert on_chip is not None, "every GPU spec of the library has an L2"
         return attention_rows(system, phase, hardware.dram.bandwidth_bytes_per_s, on_chip.size_bytes)
 
 
-GEMM = KernelClass(
-    "gemm", GemmConstants,
+def tool_seconds(kernel: KernelClass, columns: dict[str, np.ndarray], device: Device, source: Hardware) -> np.ndarray:
+    """What the tool gives for rows of a class with the constants of ``source``: attention with few queries runs the decode kernels."""
+    seconds = kernel.seconds(columns, device, constants_in(kernel.name, source))
+    if kernel.name == PREFILL:
+        few = columns["queries"] < DECODE_QUERIES
+        short = {name: values[few] for name, values in columns.items()}
+        seconds[few] = decode_seconds(short, device, constants_in(DECODE, source))
+    return seconds
+
+
+_GEMM = KernelClass(
+    GEMM, GemmConstants,
     {
         "compute_efficiency": 0.95, "fill_k": 180, "operand_bytes_per_flop": 0.016, "pull_share": 1.0, "launch": 2.7e-6,
         "split_launch": 2e-6, "overlap": 4,
     },
     {"compute_efficiency": 1.0, "overlap": 8.0}, gemm_seconds, gemm_roofline,
 )  # fmt: skip
-PREFILL = KernelClass(
-    "attention_prefill", PrefillConstants,
+_PREFILL = KernelClass(
+    PREFILL, PrefillConstants,
     {"compute_efficiency": 0.7, "fill_keys": 60, "operand_bytes_per_flop": 0.015, "pre_passes": 1.5, "launch": 1e-5, "overlap": 1.5},
     {"compute_efficiency": 1.0, "overlap": 8.0}, prefill_seconds, attention_roofline,
 )  # fmt: skip
-DECODE = KernelClass(
-    "attention_decode", DecodeConstants,
+_DECODE = KernelClass(
+    DECODE, DecodeConstants,
     {"block_share": 3, "cta_time": 1.5e-6, "row_time": 5e-8, "launch": 1e-5, "merge_launch": 2e-6, "overlap": 2},
     {"overlap": 8.0}, decode_seconds, attention_roofline,
 )  # fmt: skip
-STREAMS = tuple(
+_STREAMS = tuple(
     KernelClass(
         name, StreamConstants, {"launch": 2e-6, "pull_share": 0.8, "overlap": 3}, {"overlap": 8.0}, stream_seconds, stream_roofline
     )
-    for name in ("elementwise", "activation", "rowwise")
+    for name in (ELEMENTWISE, ACTIVATION, ROWWISE)
 )
-CLASSES = {item.name: item for item in (GEMM, PREFILL, DECODE, *STREAMS)}
+CLASSES = {item.name: item for item in (_GEMM, _PREFILL, _DECODE, *_STREAMS)}

@@ -21,7 +21,8 @@ from benchmarks.gpu.measured import SYSTEMS
 from benchmarks.gpu.simplex import minimize
 from hwspecs import load_hardware
 from hwspecs.hardware import Hardware
-from mappings.gpu.constants import Device
+from mappings.gpu.attention import DECODE_QUERIES
+from mappings.gpu.constants import PREFILL, Device
 
 SECONDS = {"launch", "split_launch", "merge_launch", "cta_time", "row_time"}
 
@@ -29,7 +30,8 @@ SECONDS = {"launch", "split_launch", "merge_launch", "cta_time", "row_time"}
 def fit(kernel: KernelClass, system: str, hardware: Hardware, device: Device, rows: int) -> tuple[dict[str, float], float]:
     """Constants rounded to three digits, and the mean absolute log error on the rows they were fitted on."""
     measured = kernel.rows(system, hardware)
-    chosen = np.flatnonzero(~measured.reported)
+    mine = measured.columns["queries"] >= DECODE_QUERIES if kernel.name == PREFILL else True
+    chosen = np.flatnonzero(~measured.reported & mine)
     sample = measured.take(np.sort(np.random.default_rng(0).permutation(chosen)[:rows]))
     names = list(kernel.start)
     start = np.log([kernel.start[name] for name in names])

@@ -81,8 +81,8 @@ class DecodeConstants:
     """Attention with few queries over a cache (split-KV kernels).
 
     Attributes:
-        block_share: bytes of K and V per second that all SMs together stream, over the data sheet's off-chip bandwidth.
-        cta_time: seconds that one (sequence, KV head, split) costs an SM beside its blocks; ``row_time``: seconds more per padded query row.
+        block_share: bytes of K and V per second that all SMs together stream, over the off-chip peak.
+        cta_time: seconds that one (sequence, KV head, split) costs an SM beside its blocks; ``row_time``: more per padded query row.
         launch: seconds of a kernel that does nothing; ``merge_launch``: seconds that merging the splits adds.
         overlap: p of the p-norm of SM time and off-chip time.
     """

@@ -162,4 +162,5 @@ class ProductMapper:
                 actions[action] = actions.get(action, 0.0) + count
             notes = tuple(dict.fromkeys((*notes, *arithmetic.notes)))
         breakdown = {"kernels": total}
-        return Alternative(f"{len(products)} kernels", tuple(stages), barriers(stages), int(working_set), total, actions, breakdown, notes)
+        in_flight = int(min(working_set, self.place.streaming_bytes))
+        return Alternative(f"{len(products)} kernels", tuple(stages), barriers(stages), in_flight, total, actions, breakdown, notes)

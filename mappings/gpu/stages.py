@@ -17,6 +17,9 @@ from mappings.dataflow import Alternative, Edge, Segment, Stage, Transfer
 MAX_WAVES = 4096
 """Firings of one stage; longer kernels take more than one wave per firing, which changes nothing but the rounding."""
 
+STREAMING_SHARE = 0.25
+"""Share of the L2 that a kernel's streaming data may take from what stays resident; it runs with less, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -25,6 +28,7 @@ class Place:
     Attributes:
         unit: the compute unit; ``dram``: the off-chip memory; ``chip``: the on-chip side of transfers.
         clock_hz: base clock; ``dram_bytes_per_s``: what long streams reach.
+        streaming_bytes: on-chip bytes that a kernel may claim for data that streams through.
     """
 
     unit: str
@@ -32,6 +36,7 @@ class Place:
     chip: str
     clock_hz: float
     dram_bytes_per_s: float
+    streaming_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ def place_of(unit: ComputeUnit, hardware: Hardware) -> Place:
     dram = hardware.dram
     chip = hardware.on_chip.name if hardware.on_chip is not None else unit.name
     achieved = min(dram.achieved_bandwidth(float("inf")), dram.bandwidth_bytes_per_s)
-    return Place(unit.name, dram.name, chip, hardware.clock_hz, achieved)
+    streaming = hardware.on_chip.size_bytes * STREAMING_SHARE if hardware.on_chip is not None else float("inf")
+    return Place(unit.name, dram.name, chip, hardware.clock_hz, achieved, streaming)
 
 
 def kernel_stages(kernel: Kernel, place: Place, reads: Mapping[str, int], writes: Mapping[str, int]) -> tuple[list[Stage], int]:
@@ -90,7 +96,7 @@ def alternative(
     moved = sum(reads.values()) + sum(writes.values())
     parts = {"launch": kernel.launch, **breakdown, "off_chip": moved / place.dram_bytes_per_s}
     whole = {part: _whole(seconds * place.clock_hz) for part, seconds in parts.items() if seconds > 0.0}
-    return Alternative(name, tuple(stages), barriers(stages), int(working_set), cycles, actions, whole, notes)
+    return Alternative(name, tuple(stages), barriers(stages), int(min(working_set, place.streaming_bytes)), cycles, actions, whole, notes)
 
 
 def _waves(kernel: Kernel, place: Place, reads: Mapping[str, int], writes: Mapping[str, int]) -> tuple[tuple[Segment, ...], int]:
