@@ -1,0 +1,118 @@
+"""What-if: elasticities, ranks, changes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+import cyclewright as cw
+from cyclewright.sensitivity import FACTORS, WhatIf
+from cyclewright.variation import numeric_leaves, varied_value
+from hwspecs.hardware import Leaf
+
+STREAM = "gemm:1x8192x8192"
+"""A product with one row: its time is that of reading the weights."""
+
+
+@pytest.fixture(scope="module")
+def answer() -> WhatIf:
+    return cw.whatif(STREAM, "edge-npu")
+
+
+def test_every_number_of_the_spec_is_varied(answer: WhatIf) -> None:
+    leaves = numeric_leaves(cw.load_hardware("edge-npu"))
+    assert {effect.leaf.path for effect in answer.leaves} == {leaf.path for leaf in leaves}
+    for effect in answer.leaves:
+        assert tuple(point.factor for point in effect.points) == FACTORS
+        assert all((point.error is None) == (point.latency_s is not None) for point in effect.points)
+
+
+def test_bandwidth_limits_a_product_with_one_row(answer: WhatIf) -> None:
+    top = {effect.leaf.path for effect in answer.leaves[:2]}
+    assert "memory.dram.bandwidth" in top
+    effect = next(effect for effect in answer.leaves if effect.leaf.path == "memory.dram.bandwidth")
+    assert effect.elasticity_latency == pytest.approx(-1.0, abs=0.1)
+    assert effect.best_factor == 2.0
+    assert effect.gain == pytest.approx(2.0, rel=0.15)
+
+
+def test_points_are_runs_of_the_changed_spec(answer: WhatIf) -> None:
+    effect = next(effect for effect in answer.leaves if effect.leaf.path == "memory.dram.bandwidth")
+    for point in effect.points:
+        run = cw.run(STREAM, "edge-npu", overrides={"memory.dram.bandwidth": point.value})
+        assert (run.latency_s, run.energy_j) == (point.latency_s, point.energy_j)
+        assert point.ratio == pytest.approx(run.latency_s / answer.base.latency_s)
+
+
+def test_elasticity_is_the_slope_in_logarithms(answer: WhatIf) -> None:
+    for effect in answer.leaves:
+        small = next(point for point in effect.points if point.factor == 1.1)
+        if small.energy_j is None or effect.elasticity_energy is None:
+            continue
+        slope = math.log(small.energy_j / answer.base.energy_j) / math.log(small.value / float(effect.leaf.value))
+        assert effect.elasticity_energy == pytest.approx(slope, abs=1e-8)
+
+
+def test_energy_numbers_move_energy_alone_and_by_their_share(answer: WhatIf) -> None:
+    effect = next(effect for effect in answer.leaves if effect.leaf.path == "memory.dram.read_energy")
+    assert effect.elasticity_latency == 0.0
+    share = answer.base.energy_by_component["dram"] / answer.base.energy_j
+    assert effect.elasticity_energy is not None
+    assert 0 < effect.elasticity_energy <= share * 1.05
+
+
+def test_leaves_are_ranked_by_the_gain_in_the_metric_asked_for(answer: WhatIf) -> None:
+    gains = [effect.gain for effect in answer.leaves]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[-1] == 1.0
+    by_energy = cw.whatif("gemm:64x64x64", "edge-npu", metric="energy")
+    assert by_energy.metric == "energy_j"
+    best = by_energy.leaves[0]
+    energies = [point.energy_j for point in best.points if point.energy_j is not None]
+    assert best.gain == pytest.approx(by_energy.base.energy_j / min(energies))
+
+
+def test_a_value_that_makes_an_invalid_spec_is_reported(answer: WhatIf) -> None:
+    effect = next(effect for effect in answer.leaves if effect.leaf.path == "memory.dram.achieved")
+    doubled = effect.points[-1]
+    assert doubled.latency_s is None
+    assert "out of range" in (doubled.error or "")
+    assert "x2" in effect.note
+
+
+def test_whole_numbers_stay_whole_and_at_least_one() -> None:
+    def leaf(value: float) -> Leaf:
+        return Leaf("unit.array.rows", value, str(value), "", "assumed", "")
+
+    assert varied_value(leaf(7), 1.1) == 8
+    assert varied_value(leaf(1), 0.5) == 1
+    assert isinstance(varied_value(leaf(7), 0.5), int)
+    assert varied_value(leaf(7.0), 0.5) == 3.5
+
+
+def test_a_concrete_change_stands_beside_the_base() -> None:
+    answer = cw.whatif(STREAM, "edge-npu", set=["dram.bandwidth=102.4 GB/s"], leaves=False)
+    assert answer.leaves == ()
+    assert answer.overrides == ("memory.dram.bandwidth=102.4 GB/s",)
+    document = answer.as_dict()
+    latency = document["change"]["metrics"]["latency_s"]
+    changed = cw.run(STREAM, "edge-npu", overrides=["dram.bandwidth=102.4 GB/s"])
+    assert latency["changed"] == changed.latency_s
+    assert latency["delta"] == latency["changed"] - latency["base"]
+    assert latency["ratio"] == latency["changed"] / latency["base"]
+
+
+def test_a_change_is_made_on_top_of_the_base() -> None:
+    base = ["memory.dram.bandwidth=10 GB/s"]
+    answer = cw.whatif(STREAM, "edge-npu", overrides=base, set=["dram.bandwidth=20 GB/s"], leaves=False)
+    assert answer.changed is not None
+    assert answer.changed.latency_s == cw.run(STREAM, "edge-npu", overrides=["memory.dram.bandwidth=20 GB/s"]).latency_s
+    assert answer.base.latency_s == cw.run(STREAM, "edge-npu", overrides=base).latency_s
+
+
+def test_progress_counts_to_the_end() -> None:
+    seen: list[tuple[int, int]] = []
+    cw.whatif("gemm:16x16x16", "edge-npu", progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
