@@ -125,6 +125,7 @@ class Operator:
         read_bytes: input name to bytes actually read where that is less or more than the whole tensor
             (embedding rows, chosen experts, a cache read with an extra new token); absent means all stored bytes.
         origin: where it came from (ONNX node name, config key, pass).
+        fused: names of the operators that passes merged into this one, in order.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Operator:
     attributes: Mapping[str, int | float | str | bool] = field(default_factory=dict)
     read_bytes: Mapping[str, int] = field(default_factory=dict)
     origin: str = ""
+    fused: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int:

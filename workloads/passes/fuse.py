@@ -75,11 +75,10 @@ def _merged(source: Operator, node: Operator, link: Tensor) -> Operator:
     """``source`` followed by ``node``; ``link`` is the tensor between them and becomes internal."""
     attributes = dict(source.attributes)
     function = node.nests[-1].function
-    attributes["fused"] = f"{attributes['fused']}, {node.name}" if "fused" in attributes else node.name
     if function in VECTOR_OPS and function not in _ARITHMETIC and len(node.inputs) == 1:
         attributes["activation"] = function
     inputs = source.inputs + tuple(name for name in node.inputs if name != link.name and name not in source.inputs)
     return Operator(
         source.name, source.kind, inputs, node.outputs, source.nests + node.nests, {**source.internal, **node.internal, link.name: link},
-        attributes, {**source.read_bytes, **node.read_bytes}, source.origin,
+        attributes, {**source.read_bytes, **node.read_bytes}, source.origin, (*source.fused, node.name),
     )  # fmt: skip

@@ -102,11 +102,11 @@ def _joined(chain: list[Operator], tensors: dict[str, Tensor]) -> Operator:
     batch = score.values // (heads * shape[-1] * shape[-2]) if score.values else 0
     attributes: dict[str, int | float | str | bool] = {
         "batch": batch, "heads": heads, "kv_heads": heads, "queries": shape[-2], "keys": shape[-1], "head_dim": qk.k, "value_dim": pv.n,
-        "causal": False, "fused": ", ".join(node.name for node in middle),
+        "causal": False,
     }  # fmt: skip
     inputs = dict.fromkeys(name for node in chain for name in node.inputs if name not in links)
     reads = {name: count for node in chain for name, count in node.read_bytes.items()}
     return Operator(
         last.name, "attention", tuple(inputs), last.outputs, (first.nests[0], softmax, last.nests[0]),
-        {score.name: score, prob.name: prob}, attributes, reads, last.origin,
+        {score.name: score, prob.name: prob}, attributes, reads, last.origin, tuple(node.name for node in (first, *middle)),
     )  # fmt: skip
