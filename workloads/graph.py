@@ -89,7 +89,7 @@ class Nest:
 
     Attributes:
         dims: (name, extent) outermost first.
-        function: ``mac``, ``copy`` (data movement, no arithmetic), or the name of a vector function (``add``, ``exp``, ``gelu``, ``max``, ...).
+        function: ``mac``, ``copy`` (data movement, no arithmetic), or the name of a vector function (``add``, ``exp``, ``gelu``, ...).
         vector_ops: elementary vector operations per point (0 for ``mac`` and ``copy``).
     """
 
@@ -244,7 +244,9 @@ class OperatorGraph:
                 if len(operand.axes) != len(tensor.shape):
                     raise ModelError(f"operand {operand.tensor!r} has {len(operand.axes)} axes for shape {tensor.shape}", where=node.name)
                 if unknown := operand.dims - dims:
-                    raise ModelError(f"operand {operand.tensor!r} uses dimensions {sorted(unknown)} that the nest does not loop over", where=node.name)
+                    raise ModelError(
+                        f"operand {operand.tensor!r} uses dimensions {sorted(unknown)} that its nest does not have", where=node.name
+                    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +272,9 @@ class Matmul:
 
 
 def as_matmul(nest: Nest) -> Matmul:
-    """Classify the dimensions of a two-operand ``mac`` nest: in the output and A only: m; output and B only: n; reduced: k; everywhere: batch.
+    """Classify the dimensions of a two-operand ``mac`` nest.
 
-    The first read is A, the second B.
+    In the output and A only: m; in the output and B only: n; reduced: k; everywhere: batch. The first read is A, the second B.
 
     Raises:
         ModelError: the nest is not a mac nest with two reads and one write.

@@ -47,9 +47,7 @@ class Step:
         return self.context > self.tokens
 
 
-def linear(
-    builder: GraphBuilder, config: TransformerConfig, x: str, out: str, outputs: int, *, bias: bool = False
-) -> str:
+def linear(builder: GraphBuilder, config: TransformerConfig, x: str, out: str, outputs: int, *, bias: bool = False) -> str:
     """out (T, outputs) = x (T, inputs) times the transpose of a weight ``<out>.weight`` (outputs, inputs), in the blocks' weight format."""
     inputs = builder[x].shape[-1]
     weight = builder.weight(f"{out}.weight", (outputs, inputs), format=weight_format(config, inputs))
@@ -223,9 +221,7 @@ def _route(builder: GraphBuilder, config: TransformerConfig, moe: MoE, x: str) -
     return gates
 
 
-def _expert_linear(
-    builder: GraphBuilder, config: TransformerConfig, moe: MoE, hit: int, x: str, out: str, outputs: int
-) -> str:
+def _expert_linear(builder: GraphBuilder, config: TransformerConfig, moe: MoE, hit: int, x: str, out: str, outputs: int) -> str:
     """out (visits, outputs): each row of x (visits, inputs) times the weight of its expert, of weights (experts, outputs, inputs).
 
     ``hit`` experts are visited; the visits spread over them as evenly as whole rows allow: ``more`` experts take one row more than the
