@@ -8,6 +8,9 @@ from dataclasses import replace
 from mappings.dataflow import Alternative, MappedOperator, Segment, Stage, Transfer
 from workloads.graph import Operator, Tensor
 
+_NAMES = frozenset(("fused",))
+"""Attributes that only name other operators."""
+
 
 def operator_names(operator: Operator) -> tuple[str, ...]:
     """The tensors of an operator in the order in which two equal operators correspond (each name once)."""
@@ -38,7 +41,7 @@ def fingerprint(operator: Operator, tensors: Mapping[str, Tensor], names: tuple[
         tuple(index[name] for name in operator.outputs),
         nests,
         tuple(kinds),
-        tuple(sorted(operator.attributes.items())),
+        tuple(sorted(item for item in operator.attributes.items() if item[0] not in _NAMES)),
         tuple(sorted((index[name], size) for name, size in operator.read_bytes.items() if name in index)),
     )
 

@@ -92,13 +92,15 @@ class _Chain:
         self.head, self.value = self.scores.size("k"), self.values.size("n")
         self.softmax = sum(setting.cycles(nest, operator, tensors) * share for nest, share in self.scores.epilogue.nests)
         self.finish = sum(setting.cycles(nest, operator, tensors) * share for nest, share in self.values.epilogue.nests)
-        self.stores = {name: round(size) for name, size in self.values.stores.items()}
+        self.stores = dict(self.values.stores)
         if not self.stores:
             self.stores = {self.values.out.name: self._whole(self.values.out.least_bytes, self.values, "out")}
 
     def _whole(self, least: int, product: Product, which: str) -> int:
         use = {"a": product.a, "b": product.b, "out": product.out}[which]
-        size = product.batch * product.size(use.first) * product.size(use.second)
+        size = product.batch
+        for group in use.parts:
+            size *= product.size(group)
         return max(least, ceil(size * use.bytes_per_value))
 
     def _flow(self, m: int, n: int, k: int) -> Flow:
@@ -124,12 +126,11 @@ class _Chain:
                 pairs = scores.batch * rows.outer * row_count * keys.outer * key_count
                 cycles += pairs * (self._fold(flows[0], m, s, self.head) + self._fold(flows[1], m, self.value, s))
         again = rows.count if keys.count > 1 else 1
-        extra = {name: round(size) for part in (scores, values) for name, size in part.epilogue.reads.items()}
         moved = {
             "query": self._whole(scores.a.least_bytes, scores, "a"),
             "key": self._whole(scores.b.least_bytes, scores, "b") * again,
             "value": self._whole(values.b.least_bytes, values, "b") * again,
-            "extra": sum(extra.values()),
+            "extra": scores.extra_bytes + values.extra_bytes,
             "out": sum(self.stores.values()),
         }
         deep = self.depth
@@ -218,7 +219,7 @@ class _Chain:
 
     def _extra(self, name: str, product: Product, weights: Runs, stages: list[Stage], target: str) -> list[Edge]:
         """A load stage for what the vector work reads besides (a mask, a residual)."""
-        reads = {tensor: round(size) for tensor, size in product.epilogue.reads.items() if round(size) > 0}
+        reads = {tensor: size for tensor, size in product.epilogue.reads.items() if size > 0}
         if not reads:
             return []
         parts = [(tensor, scaled(weights, size)) for tensor, size in reads.items()]

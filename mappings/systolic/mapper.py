@@ -16,7 +16,7 @@ from mappings.systolic.counting import added, array_actions, vector_actions
 from mappings.systolic.problem import Product, VectorWork, products
 from mappings.systolic.setting import Setting, setting_of
 from mappings.systolic.stages import Plan, plan
-from mappings.systolic.tiles import Array, Choice, flows_for, search
+from mappings.systolic.tiles import Array, Choice, TileSearch, flows_for
 from workloads.graph import Operator, Tensor
 
 
@@ -27,6 +27,9 @@ class SystolicMapper:
     ``input_stationary``, ``auto``: the best per operator). The scratchpad is the device's outermost on-chip memory, split into
     ``ifmap``, ``filter`` and ``ofmap`` or unified. Operators without a product are handed to ``unit.fallback``.
     """
+
+    def __init__(self) -> None:
+        self._search = TileSearch()
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``; formulas in ``mappings.systolic.folds`` and ``mappings.systolic.tiles``."""
@@ -48,7 +51,7 @@ class SystolicMapper:
                 return Unmappable("the softmax between its products needs a vector unit as fallback")
             alternatives, rejected, reason = attention_alternatives(operator, tensors, found, setting)
         else:
-            alternatives, rejected, reason = _alternatives(operator, tensors, found, setting)
+            alternatives, rejected, reason = _alternatives(operator, tensors, found, setting, self._search)
         if not alternatives:
             return Unmappable(reason)
         return MappedOperator(
@@ -76,17 +79,12 @@ def _compute_format(operator: Operator, tensors: Mapping[str, Tensor], found: Se
 
 
 def _alternatives(
-    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting
+    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, tiles: TileSearch
 ) -> tuple[list[Alternative], list[Rejected], str]:
     choices: list[list[Choice]] = []
     rejected: list[Rejected] = []
     for product in found:
-        fitting: list[Choice] = []
-        failing: list[Choice] = []
-        for flow in flows_for(setting.dataflow):
-            good, bad = search(product, flow, setting.array, keep=3 if len(found) == 1 else 1)
-            fitting.extend(good)
-            failing.extend(bad)
+        fitting, failing = tiles.search(product, flows_for(setting.dataflow), setting.array)
         rejected.extend(_too_large(choice, setting.array) for choice in failing)
         if not fitting:
             return [], rejected, _no_fit(failing, setting)
@@ -99,10 +97,9 @@ def _alternatives(
 
 def _pareto(fitting: list[Choice]) -> tuple[list[Choice], list[Rejected]]:
     """Candidates of all dataflows together: those that no other beats in cycles, bytes and working set; at most three."""
-    ranked = sorted(fitting, key=lambda choice: (choice.estimate, choice.bytes, choice.working_set))
     kept: list[Choice] = []
     rejected = []
-    for choice in ranked:
+    for choice in fitting:
         better = next((k for k in kept if k.bytes <= choice.bytes and k.working_set <= choice.working_set), None)
         if better is None and len(kept) < 3:
             kept.append(choice)

@@ -16,44 +16,78 @@ Dims = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The axes of an operand that one group of dimensions accounts for.
+
+    Attributes:
+        axes: (axis, its size) each; ``extents``: of all dimensions that move the operand, batch aside.
+        plain: each dimension moves one axis of its own from end to end (no window, padding or stride), so that a tile touches
+            as many elements as it has points of the group.
+    """
+
+    axes: tuple[tuple[Axis, int], ...]
+    extents: Mapping[str, int]
+    plain: bool
+
+    def touched(self, split: Split) -> tuple[int, int]:
+        """(elements of a full tile, elements of all tiles together) along these axes."""
+        tiles = {**self.extents, **split.tiles}
+        tile = total = 1
+        for axis, size in self.axes:
+            if axis.terms:
+                tile *= axis_span(axis, tiles, size)
+                total *= axis_total(axis, self.extents, tiles, size)
+        return tile, total
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """An operand of a product.
 
     Attributes:
-        first, second: the two of ``m``, ``n``, ``k`` that move it; axes that both move (windows) belong to ``first``.
+        parts: of the two groups that move it, first ``m`` or ``n``, whose axes include those that both move (windows).
+        held_whole: dimensions of the second group that share an axis with the first (taps of a window) and so are never cut.
         sources: tensors that are really moved for it, with their shares of its bytes (itself, or what a prologue makes it from).
         bytes_per_value: stored bytes per dense value: packing, group metadata and sparsity included.
         least_bytes: compulsory bytes; tiles never move less in total.
     """
 
     name: str
-    axes: tuple[tuple[Axis, int], ...]
-    first: str
-    second: str
+    parts: Mapping[str, Part]
+    held_whole: frozenset[str]
     sources: tuple[tuple[str, float], ...]
     bytes_per_value: float
     least_bytes: int
 
-    def parts(self, group: str, dims: Mapping[str, Dims]) -> tuple[tuple[Axis, int], ...]:
-        """The axes that ``group`` accounts for."""
-        own = {name for name, _ in dims[self.first]}
-        of_first = tuple(item for item in self.axes if any(dim in own for dim, _ in item[0].terms))
-        return of_first if group == self.first else tuple(item for item in self.axes if item not in of_first)
 
-    def touched(self, group: str, split: Split, dims: Mapping[str, Dims]) -> tuple[int, int]:
-        """(elements of a full tile, elements of all tiles together) along the axes of ``group``."""
-        extents = dict((*dims[self.first], *dims[self.second]))
-        tiles = {**extents, **split.tiles}
-        tile = total = 1
-        for axis, size in self.parts(group, dims):
-            tile *= axis_span(axis, tiles, size)
-            total *= axis_total(axis, extents, tiles, size)
-        return tile, total
-
-    def held_whole(self, dims: Mapping[str, Dims]) -> frozenset[str]:
-        """Dimensions of ``second`` that share an axis with ``first`` (taps of a window) and so are never cut."""
-        second = {name for name, _ in dims[self.second]}
-        return frozenset(dim for axis, _ in self.parts(self.first, dims) for dim, _ in axis.terms if dim in second)
+def _parts(operand: Operand, shape: tuple[int, ...], groups: Mapping[str, Dims]) -> tuple[dict[str, Part], frozenset[str]]:
+    """An operand's axes by the group that accounts for them, and the dimensions that must stay whole."""
+    (first, own), (second, other) = groups.items()
+    first_extents, second_extents = dict(own), dict(other)
+    extents = {**first_extents, **second_extents}
+    axes: tuple[list[tuple[Axis, int]], list[tuple[Axis, int]]] = ([], [])
+    plain = [True, True]
+    moved = [0, 0]
+    whole: set[str] = set()
+    for axis, size in zip(operand.axes, shape, strict=True):
+        of_first = any(dim in first_extents for dim, _ in axis.terms)
+        place = 0 if of_first else 1
+        axes[place].append((axis, size))
+        if of_first:
+            whole.update(dim for dim, _ in axis.terms if dim in second_extents)
+        if len(axis.terms) == 1:
+            ((dim, step),) = axis.terms
+            if dim in extents:
+                plain[place] = plain[place] and step == 1 and axis.offset == 0 and extents[dim] == size
+                moved[place] += 1
+        elif axis.terms:
+            plain[place] = False
+    plain[0] = plain[0] and moved[0] == len(own)
+    plain[1] = plain[1] and moved[1] == len(other)
+    return {
+        first: Part(tuple(axes[0]), extents, plain[0]),
+        second: Part(tuple(axes[1]), extents, plain[1]),
+    }, frozenset(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +100,7 @@ class VectorWork:
     """
 
     nests: tuple[tuple[Nest, float], ...] = ()
-    reads: Mapping[str, float] = field(default_factory=dict)
+    reads: Mapping[str, int] = field(default_factory=dict)
     whole_rows: bool = False
 
 
@@ -88,7 +122,12 @@ class Product:
     prologue_a: VectorWork
     prologue_b: VectorWork
     epilogue: VectorWork
-    stores: Mapping[str, float]
+    stores: Mapping[str, int]
+
+    @property
+    def extra_bytes(self) -> int:
+        """Bytes that the epilogue reads from outside."""
+        return sum(self.epilogue.reads.values())
 
     def size(self, group: str) -> int:
         """M, N or K."""
@@ -166,9 +205,9 @@ class _Reader:
             nest,
             view.batch,
             dims,
-            self._use(nest.reads[0], "m", "k", sources_a, self.mac_reads, self.reads),
-            self._use(nest.reads[1], "n", "k", sources_b, self.mac_reads, self.reads),
-            self._use(nest.writes[0], "m", "n", (), self.writer, self.writes),
+            self._use(nest.reads[0], {"m": dims["m"], "k": dims["k"]}, sources_a, self.mac_reads, self.reads),
+            self._use(nest.reads[1], {"n": dims["n"], "k": dims["k"]}, sources_b, self.mac_reads, self.reads),
+            self._use(nest.writes[0], {"m": dims["m"], "n": dims["n"]}, (), self.writer, self.writes),
             work_a,
             work_b,
             epilogue,
@@ -178,20 +217,23 @@ class _Reader:
     def _use(
         self,
         operand: Operand,
-        first: str,
-        second: str,
+        groups: Mapping[str, Dims],
         sources: tuple[tuple[str, float], ...],
         users: Mapping[str, list[int]],
         least: Mapping[str, int],
     ) -> Use:
         tensor = self._tensor(operand.tensor)
-        axes = tuple(zip(operand.axes, tensor.shape, strict=True))
         alone = len(users.get(operand.tensor, ())) <= 1
-        source_bytes = sum(self._tensor(name).stored_bytes for name, _ in sources)
-        stored = source_bytes or tensor.stored_bytes
-        compulsory = sum(least.get(name, 0) for name, _ in sources) if sources else least.get(operand.tensor, 0)
+        compulsory = 0
+        stored = tensor.stored_bytes
+        if sources:
+            stored = sum(self._tensor(name).stored_bytes for name, _ in sources)
+            compulsory = sum(least.get(name, 0) for name, _ in sources)
+        elif alone:
+            compulsory = least.get(operand.tensor, 0)
+        parts, whole = _parts(operand, tensor.shape, groups)
         shares = sources or ((operand.tensor, 1.0),)
-        return Use(operand.tensor, axes, first, second, shares, stored / max(1, tensor.values), compulsory if alone else 0)
+        return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory if alone else 0)
 
     def _prologue(self, name: str) -> tuple[VectorWork, tuple[tuple[str, float], ...]]:
         """The vector nests that make internal tensor ``name`` from outside tensors, and those tensors with their shares of the bytes."""
@@ -212,10 +254,10 @@ class _Reader:
         total = sum(outside.values())
         return VectorWork(tuple(nests)), tuple((source, size / total) for source, size in outside.items() if total)
 
-    def _epilogue(self, place: int) -> tuple[VectorWork, dict[str, float]]:
+    def _epilogue(self, place: int) -> tuple[VectorWork, dict[str, int]]:
         nests: list[tuple[Nest, float]] = []
-        reads: dict[str, float] = {}
-        stores: dict[str, float] = {}
+        reads: dict[str, int] = {}
+        stores: dict[str, int] = {}
         weight = {mac: max(1, self.operator.nests[mac].points) for mac in self.macs}
         used_by_product = set(self.mac_reads)
         for index, before in self.after.items():
@@ -227,13 +269,13 @@ class _Reader:
             nests.append((nest, share))
             for operand in nest.reads:
                 if operand.tensor not in self.operator.internal:
-                    reads[operand.tensor] = self.reads.get(operand.tensor, 0) * share
+                    reads[operand.tensor] = round(self.reads.get(operand.tensor, 0) * share)
             for operand in nest.writes:
                 name = operand.tensor
                 if name not in self.operator.internal:
-                    stores[name] = self.writes.get(name, 0) * share
+                    stores[name] = round(self.writes.get(name, 0) * share)
                 elif name in used_by_product:
-                    stores[name] = self._tensor(name).stored_bytes * share
+                    stores[name] = round(self._tensor(name).stored_bytes * share)
         rows = any(nest.function in ROW_FUNCTIONS for nest, _ in nests)
         return VectorWork(tuple(nests), reads, rows), stores
 

@@ -96,22 +96,12 @@ class _Planner:
         return loops, uses
 
     def _load(self, use: Use, key: str, compute: str) -> Edge:
-        loops, uses = self._uses(use.first + use.second)
-        choice, dims = self.choice, self.product.dims
-        per_point = {}
-        for group in (use.first, use.second):
-            tile, _ = use.touched(group, choice.split[group], dims)
-            per_point[group] = tile / choice.split[group].size
-        whole = {group: choice.split[group].size for group in (use.first, use.second)}
-
-        def weight(sizes: dict[str, int]) -> int:
-            area = 1.0
-            for group, share in per_point.items():
-                area *= share * sizes.get(group, whole[group])
-            return ceil(area * use.bytes_per_value - 1e-6)
-
-        total = int(choice.moved[key])
-        firings = scaled(runs(loops, weight), total)
+        first, second = use.parts
+        loops, uses = self._uses(first + second)
+        split = self.choice.split
+        whole_first, whole_second = split[first].size, split[second].size
+        total = self.choice.moved[key]
+        firings = scaled(runs(loops, lambda sizes: sizes.get(first, whole_first) * sizes.get(second, whole_second)), total)
         totals = {name: int(total * share) for name, share in use.sources}
         totals[use.sources[0][0]] += total - sum(totals.values())
         name = f"{self.prefix}load {'ifmap' if key == 'a' else 'filter'}"
@@ -128,8 +118,10 @@ class _Planner:
         return Edge(name, compute, uses, 1, 0, self.depth * uses)
 
     def _tiles(self, use: Use) -> int:
-        split = self.choice.split
-        return self.product.batch * split[use.first].count * split[use.second].count
+        count = self.product.batch
+        for group in use.parts:
+            count *= self.choice.split[group].count
+        return count
 
     def _compute_runs(self) -> Runs:
         choice, array = self.choice, self.site.array
@@ -163,7 +155,7 @@ class _Planner:
     def _load_sums(self, compute: str) -> Edge:
         """Partial sums come back for every tile of k but the first."""
         rounds, turns, inner = self._rounds()
-        sums = self._sums([(inner, 0), (inner * (turns - 1), 1)] * rounds, int(self.choice.moved["spill"]))
+        sums = self._sums([(inner, 0), (inner * (turns - 1), 1)] * rounds, self.choice.moved["spill"])
         name = self.prefix + "load sums"
         self.stages.append(Stage(name, self.port, zipped([(PARTIAL_SUMS, sums)], self.site.dram, self.site.chip)))
         return Edge(name, compute, 1, 1, 0, self.depth)
@@ -171,8 +163,8 @@ class _Planner:
     def _finish_spilled(self, compute: str) -> str:
         """Every tile of k but the last leaves partial sums, the last one the result."""
         rounds, turns, inner = self._rounds()
-        sums = self._sums([(inner * (turns - 1), 1), (inner, 0)] * rounds, int(self.choice.moved["spill"]))
-        out = self._sums([(inner * (turns - 1), 0), (inner, 1)] * rounds, int(self.choice.moved["out"]))
+        sums = self._sums([(inner * (turns - 1), 1), (inner, 0)] * rounds, self.choice.moved["spill"])
+        out = self._sums([(inner * (turns - 1), 0), (inner, 1)] * rounds, self.choice.moved["out"])
         parts = [(PARTIAL_SUMS, sums), (self.product.out.name, out)]
         name = self.prefix + "store"
         self.stages.append(Stage(name, self.port, zipped(parts, self.site.chip, self.site.dram)))
@@ -195,22 +187,17 @@ class _Planner:
         source, consumed = compute, turns
         if product.epilogue.nests:
             source, consumed = self._epilogue(product.epilogue, compute, areas, turns, tiles), 1
-        stores = {name: round(size) for name, size in product.stores.items()}
-        if not product.stores:
-            stores = {product.out.name: int(choice.moved["out"]) - self._extra_bytes()}
+        stores = product.stores or {product.out.name: choice.moved["out"] - product.extra_bytes}
         parts = [(name, scaled(areas, size)) for name, size in stores.items()]
         store = self.prefix + "store"
         self.stages.append(Stage(store, self.port, zipped(parts, site.chip, site.dram)))
         self.edges.append(Edge(source, store, 1, consumed, 0, self.depth * consumed))
         return store
 
-    def _extra_bytes(self) -> int:
-        return round(sum(self.product.epilogue.reads.values()))
-
     def _epilogue(self, work: VectorWork, compute: str, areas: Runs, turns: int, tiles: int) -> str:
         site = self.site
         name = self.prefix + "epilogue"
-        reads = {tensor: round(size) for tensor, size in work.reads.items() if round(size) > 0}
+        reads = {tensor: size for tensor, size in work.reads.items() if size > 0}
         if reads:
             load = self.prefix + "load epilogue"
             parts = [(tensor, scaled(areas, size)) for tensor, size in reads.items()]

@@ -1,0 +1,169 @@
+"""Scoring all tiles and loop orders of a matrix product on a systolic array (``mappings.systolic.tiles`` states what and why).
+
+The plain-Python twin is in ``tests/naive/systolic_tiles.py``. Figures are whole numbers in float64 (exact below 2^53) and ratios.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+COUNT, SIZE, ROW_FOLDS, COLUMN_FOLDS, FULL, LAST, FULL_ROW, LAST_ROW, FULL_COLUMN, LAST_COLUMN, TILE_1, ALL_1, TILE_2, ALL_2 = range(14)
+"""Columns of a group's table, one row per split: tiles, points of a full tile, folds along rows and columns over all tiles, full and
+last tiles and the folds of one of each along rows and along columns, and for the group's two operands (m: A, out; n: B, out; k: A, B)
+elements of a full tile and of all tiles."""
+
+(BATCH, M, N, K, ROWS, COLUMNS, COPIES, SLOWDOWN, BYTES_PER_CYCLE, A_BYTES, B_BYTES, OUT_BYTES, A_LEAST, B_LEAST, OUT_LEAST, EXTRA, STORES,
+ SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT) = range(26)  # fmt: skip
+"""Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad."""
+
+(ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A, AGAIN_B) = range(
+    15
+)
+"""Columns of a score."""
+
+OUTPUT_STATIONARY, WEIGHT_STATIONARY, INPUT_STATIONARY = 0, 1, 2
+
+
+@njit(cache=True)
+def _folds(rows: Floats, columns: Floats, copies: float) -> float:
+    """Turns of folds over all tiles of two groups, the copies of the array taking one fold each per turn."""
+    if copies == 1.0:
+        return float(rows[ROW_FOLDS] * columns[COLUMN_FOLDS])
+    total = 0.0
+    for row_count, row in ((rows[FULL], rows[FULL_ROW]), (rows[LAST], rows[LAST_ROW])):
+        for column_count, column in ((columns[FULL], columns[FULL_COLUMN]), (columns[LAST], columns[LAST_COLUMN])):
+            total += row_count * column_count * np.ceil(row * column / copies)
+    return total
+
+
+@njit(cache=True)
+def _cycles(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats) -> float:
+    """Array cycles of all folds."""
+    scale = p[SLOWDOWN] * p[BATCH]
+    if flow == OUTPUT_STATIONARY:
+        ramp = p[ROWS] + p[COLUMNS] - 2.0
+        turns = k[COUNT]
+        if order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS]:
+            turns = 1.0
+        return float(_folds(m, n, p[COPIES]) * (p[K] + turns * ramp) * scale)
+    ramp = 2.0 * p[ROWS] + p[COLUMNS] - 2.0
+    if flow == WEIGHT_STATIONARY:
+        return float(_folds(k, n, p[COPIES]) * (p[M] + m[COUNT] * ramp) * scale)
+    return float(_folds(k, m, p[COPIES]) * (p[N] + n[COUNT] * ramp) * scale)
+
+
+@njit(cache=True)
+def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, out: Floats) -> None:
+    """Fill one row of scores."""
+    batch, mt, nt, kt = p[BATCH], m[COUNT], n[COUNT], k[COUNT]
+    a_tile = np.ceil(m[TILE_1] * k[TILE_1] * p[A_BYTES])
+    b_tile = np.ceil(n[TILE_1] * k[TILE_2] * p[B_BYTES])
+    out_tile = np.ceil(m[TILE_2] * n[TILE_2] * p[OUT_BYTES])
+    a_pass = max(np.ceil(batch * m[ALL_1] * k[ALL_1] * p[A_BYTES]), p[A_LEAST])
+    b_pass = max(np.ceil(batch * n[ALL_1] * k[ALL_2] * p[B_BYTES]), p[B_LEAST])
+    out_elements = batch * m[ALL_2] * n[ALL_2]
+    out_pass = max(np.ceil(out_elements * p[OUT_BYTES]), p[OUT_LEAST])
+    a_again, b_again, spill = 1.0, 1.0, False
+    if order == 0:  # m n k
+        if kt > 1.0:
+            a_again = nt
+        if nt > 1.0 or kt > 1.0:
+            b_again = mt
+    elif order == 1:  # m k n
+        if kt > 1.0 or nt > 1.0:
+            b_again = mt
+        spill = kt > 1.0 and nt > 1.0
+    else:  # n k m
+        if kt > 1.0 or mt > 1.0:
+            a_again = nt
+        spill = kt > 1.0 and mt > 1.0
+    spilled = np.ceil(out_elements * p[SUM_BYTES]) * (kt - 1.0) if spill else 0.0
+    tiles_out = batch * mt * nt
+    wide = kt > 1.0 or (flow != OUTPUT_STATIONARY and k[SIZE] > p[ROWS])
+    held = np.ceil(m[TILE_2] * n[TILE_2] * p[SUM_BYTES]) if wide else out_tile
+    held = max(held, out_tile) + np.ceil(p[EXTRA] / tiles_out)
+    deep = 2.0 if p[DOUBLE] > 0.0 else 1.0
+    need_a = a_tile * (deep if batch * mt * kt * a_again > 1.0 else 1.0)
+    need_b = b_tile * (deep if batch * nt * kt * b_again > 1.0 else 1.0)
+    need_out = held * (deep if tiles_out > 1.0 else 1.0)
+    if p[UNIFIED] >= 0.0:
+        excess = max(0.0, need_a + need_b + need_out - p[UNIFIED])
+    else:
+        excess = max(0.0, need_a - p[IFMAP]) + max(0.0, need_b - p[FILTER]) + max(0.0, need_out - p[OFMAP])
+    if spill and p[EPILOGUE] > 0.0:
+        excess = np.inf
+    out_moved = (p[STORES] if p[STORES] >= 0.0 else out_pass) + p[EXTRA]
+    moved = a_pass * a_again + b_pass * b_again + out_moved + 2.0 * spilled
+    work = _cycles(flow, order, m, n, k, p)
+    rate = p[BYTES_PER_CYCLE]
+    out[ESTIMATE] = max(work, moved / rate) + (a_tile + b_tile + out_tile) / rate
+    out[MOVED], out[HELD], out[EXCESS], out[FIRINGS] = moved, need_a + need_b + need_out, excess, batch * mt * nt * kt
+    out[A_MOVED], out[B_MOVED], out[OUT_MOVED], out[SPILLED] = a_pass * a_again, b_pass * b_again, out_moved, spilled
+    out[CYCLES], out[NEED_A], out[NEED_B], out[NEED_OUT], out[AGAIN_A], out[AGAIN_B] = work, need_a, need_b, need_out, a_again, b_again
+
+
+@njit(cache=True)
+def _better(one: Floats, other: Floats, first: int, second: int, third: int) -> bool:
+    """One score before another: by three columns in turn."""
+    for column in (first, second, third):
+        if one[column] != other[column]:
+            return bool(one[column] < other[column])
+    return False
+
+
+@njit(cache=True)
+def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integers, Floats]:
+    """Score every candidate and pick four.
+
+    Args:
+        flow: 0 output-, 1 weight-, 2 input-stationary.
+        m, n, k: tables of the groups' splits, one row per split (columns as above).
+        p: parameters.
+
+    Returns:
+        (picked, scores): ``picked[i]`` is the candidate's number ((order x |m| + im) x |n| + in) x |k| + ik, or -1, and ``scores[i]`` its
+        score; i = 0 the fastest that fits, 1 the one that moves least, 2 the smallest working set within ``NEAR`` of the fastest,
+        3 the fastest that does not fit (where none fits: the nearest to fitting). Ties go to fewer bytes, then to the first.
+    """
+    count = 3 * m.shape[0] * n.shape[0] * k.shape[0]
+    table = np.empty((count, 15))
+    index = 0
+    for order in range(3):
+        for i in range(m.shape[0]):
+            for j in range(n.shape[0]):
+                for h in range(k.shape[0]):
+                    _score(flow, order, m[i], n[j], k[h], p, table[index])
+                    index += 1
+    picked = np.full(4, -1, dtype=np.int64)
+    bounded = False
+    for index in range(count):
+        if table[index, EXCESS] <= 0.0 and table[index, FIRINGS] <= p[LIMIT]:
+            bounded = True
+            break
+    for index in range(count):
+        row = table[index]
+        if row[EXCESS] <= 0.0 and (not bounded or row[FIRINGS] <= p[LIMIT]):
+            if picked[0] < 0 or _better(row, table[picked[0]], ESTIMATE, MOVED, HELD):
+                picked[0] = index
+            if picked[1] < 0 or _better(row, table[picked[1]], MOVED, ESTIMATE, HELD):
+                picked[1] = index
+    for index in range(count):
+        row = table[index]
+        if row[EXCESS] <= 0.0 and (not bounded or row[FIRINGS] <= p[LIMIT]):
+            near = row[ESTIMATE] <= p[NEAR] * table[picked[0], ESTIMATE]
+            if near and (picked[2] < 0 or _better(row, table[picked[2]], HELD, ESTIMATE, MOVED)):
+                picked[2] = index
+        elif np.isfinite(row[EXCESS]) and row[EXCESS] > 0.0:
+            first, second = (ESTIMATE, EXCESS) if picked[0] >= 0 else (EXCESS, ESTIMATE)
+            if picked[3] < 0 or _better(row, table[picked[3]], first, second, MOVED):
+                picked[3] = index
+    scores = np.zeros((4, 15))
+    for place in range(4):
+        if picked[place] >= 0:
+            scores[place] = table[picked[place]]
+    return picked, scores
