@@ -26,7 +26,7 @@ from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage
 LAUNCH = "launch"
 """Stages of this name count as the resource ``launch``, whatever unit they run on."""
 LONGEST = 1 << 62
-"""Bound on (sum of durations + 1) x resources: above it, times would leave int64."""
+"""Bound on (sum of durations + 1) x 2 x resources: above it, the kernels' event keys would leave int64."""
 
 _SAVED_LOADS, _SAVED_STORES = "saved loads", "saved stores"
 
@@ -132,10 +132,7 @@ class Lowering:
         if len(numbers) < len(stages):
             raise ContractError(f"alternative {alternative.name!r} has two stages of one name", where=operator)
         edges = tuple(_edge(operator, edge, numbers) for edge in alternative.edges)
-        total = sum(repeat * cycles for _, segments in stages for repeat, cycles, _ in segments)
-        if (total + 1) * max(1, len(resources)) >= LONGEST:
-            raise InfeasibleError(f"would run for more than {LONGEST} cycles", where=operator, hint="check sizes and rates")
-        flow = Flow(stages, edges, tuple(resources), tuple(numbers))
+        flow = _checked_length(Flow(stages, edges, tuple(resources), tuple(numbers)), operator)
         work = lowered.work
         saved = work.pop(_SAVED_LOADS, 0), work.pop(_SAVED_STORES, 0)
         return Lowered(flow, lowered.read_bytes, lowered.written_bytes, *saved, work)
@@ -223,10 +220,20 @@ def _edge(operator: str, edge: Edge, numbers: dict[str, int]) -> FlowEdge:
     return source, target, edge.produced, edge.consumed, edge.initial, edge.capacity
 
 
+def _checked_length(flow: Flow, operator: str) -> Flow:
+    total = sum(repeat * cycles for _, segments in flow.stages for repeat, cycles, _ in segments)
+    if (total + 1) * 2 * max(1, len(flow.resources)) >= LONGEST:
+        raise InfeasibleError(f"would run for {total} cycles, more than the tool can count", where=operator, hint="check sizes and rates")
+    return flow
+
+
 def chain(flows: list[Flow]) -> Flow:
     """One flow that plays ``flows`` one after the other: a barrier from every stage of one to every stage of the next that fires.
 
     Flows without firings take no time and are left out. Resources of equal name are one resource.
+
+    Raises:
+        InfeasibleError: all of them together are so long that cycles leave int64.
     """
     resources: dict[str, int] = {}
     stages: list[FlowStage] = []
@@ -246,4 +253,4 @@ def chain(flows: list[Flow]) -> Flow:
         current = range(first, len(stages))
         edges.extend((source, target, 0, 0, 0, 0) for source in previous for target in current)
         previous = current
-    return Flow(tuple(stages), tuple(edges), tuple(resources), tuple(names))
+    return _checked_length(Flow(tuple(stages), tuple(edges), tuple(resources), tuple(names)), "the unfolded program")

@@ -14,8 +14,8 @@ Semantics, which the plain-Python twin in ``tests/naive/dataflow.py`` states a s
 * When nothing runs and no window holds a stage that may start, the windows open to all stages, once; if still none may start, the graph
   is deadlocked. (A chain of more than ``window`` stages on one unit may need that: its last stage is the one that makes room.)
 
-Arrays are int64. Times are cycles; the caller checks that (sum of all durations + 1) x resources stays below 2^62, because the
-event heap keeps ``time * resources + resource`` in one number (the makespan never exceeds the sum of all durations).
+Arrays are int64. Times are cycles; the caller checks that (sum of all durations + 1) x 2 x resources stays below 2^62, because the
+event heap keeps time and resource in one number (the makespan never exceeds the sum of all durations).
 """
 
 from typing import Any
@@ -162,7 +162,11 @@ def _play_one(
             shared[hold_resource[h]] = True
     busy = np.zeros(resources, np.bool_)
     running = np.full(resources, -1, np.int64)
+    # One event per busy resource: when it becomes free, in the high bits, above its number.
     heap = np.empty(resources + 1, np.int64)
+    bits = 0
+    while (1 << bits) < resources:
+        bits += 1
     events = 0
     dirty = np.arange(resources)
     flag = np.ones(resources, np.bool_)
@@ -194,11 +198,11 @@ def _play_one(
             g = seg[s]
             busy[r] = True
             running[r] = s
-            _push(heap, events, (now + seg_duration[g]) * resources + r)
+            _push(heap, events, ((now + seg_duration[g]) << bits) | r)
             events += 1
             for h in range(seg_hold[g], seg_hold[g + 1]):
                 busy[hold_resource[h]] = True
-                _push(heap, events, (now + hold_cycles[h]) * resources + hold_resource[h])
+                _push(heap, events, ((now + hold_cycles[h]) << bits) | hold_resource[h])
                 events += 1
             for i in range(in_start[s], in_start[s + 1]):
                 e = in_edges[i]
@@ -241,10 +245,10 @@ def _play_one(
             marked = resources
             continue
         reach = window
-        now = heap[0] // resources
-        limit = (now + 1) * resources
+        now = heap[0] >> bits
+        limit = (now + 1) << bits
         while events > 0 and heap[0] < limit:
-            r = heap[0] - now * resources
+            r = heap[0] - (now << bits)
             _pop(heap, events)
             events -= 1
             busy[r] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import gcd
 
 import numpy as np
 import pytest
@@ -17,34 +18,51 @@ from tests.naive import dataflow as naive
 
 
 def random_flow(rng: random.Random) -> Flow:
-    """Up to 12 stages on up to 4 resources, zero-cycle firings, further holds, recurrences, unequal rates, barriers, tight buffers."""
+    """Up to 12 stages on up to 4 resources: zero-cycle firings, further holds, recurrences, unequal rates, barriers, tight buffers.
+
+    Token counts mostly balance (a repetition vector), so that most graphs run to their end; every tenth graph is wild.
+    """
     resources = rng.randint(1, 4)
-    count = rng.randint(1, 12) if rng.random() < 0.3 else rng.randint(1, 5)
+    count = rng.randint(1, 12) if rng.random() < 0.3 else rng.randint(1, 6)
+    wild = rng.random() < 0.1
+    rates = [rng.choice((1, 1, 1, 2, 3, 4)) for _ in range(count)]
+    scale = rng.randint(1, 8)
     stages = []
-    for _ in range(count):
+    for rate in rates:
         home = rng.randrange(resources)
-        segments = []
-        for _ in range(rng.randint(0, 3)):
-            cycles = rng.choice((0, 1, 1, 2, 3, 5, 9))
-            others = [resource for resource in range(resources) if resource != home]
-            rng.shuffle(others)
-            holds = tuple((other, rng.randint(1, cycles)) for other in others[: rng.choice((0, 0, 1, 2))] if cycles)
-            segments.append((rng.randint(0, 4), cycles, holds))
-        stages.append((home, tuple(segments)))
-    edges = []
-    for _ in range(rng.randint(0, 2 * count)):
-        source, target = rng.randrange(count), rng.randrange(count)
-        if source > target and rng.random() < 0.7:
-            source, target = target, source
-        if rng.random() < 0.15:
-            edges.append((source, target, 0, 0, 0, 0))
-            continue
-        produced, consumed = rng.choice((1, 1, 2, 3)), rng.choice((1, 1, 2, 3))
-        initial = rng.randint(1, 4) if source >= target else rng.choice((0, 0, 0, 2))
-        capacity = rng.choice((0, max(initial, produced, consumed) + rng.randint(0, 3), max(1, initial)))
-        edges.append((source, target, produced, consumed, initial, capacity))
+        cuts = sorted(rng.randint(0, scale * rate) for _ in range(rng.randint(0, 2)))
+        repeats = [after - before for before, after in zip([0, *cuts], [*cuts, scale * rate], strict=True)]
+        if wild:
+            repeats = [rng.randint(0, 4) for _ in repeats]
+        stages.append((home, tuple(random_segment(rng, repeat, home, resources) for repeat in repeats)))
+    edges = [random_edge(rng, rates, wild) for _ in range(rng.randint(0, 2 * count))]
     names = tuple(f"s{number}" for number in range(count))
     return Flow(tuple(stages), tuple(edges), tuple(f"r{number}" for number in range(resources)), names)
+
+
+def random_segment(rng, repeat, home, resources):
+    cycles = rng.choice((0, 1, 1, 2, 3, 5, 9))
+    others = [resource for resource in range(resources) if resource != home]
+    rng.shuffle(others)
+    holds = tuple((other, rng.randint(1, cycles)) for other in others[: rng.choice((0, 0, 1, 2))] if cycles)
+    return repeat, cycles, holds
+
+
+def random_edge(rng, rates, wild):
+    source, target = rng.randrange(len(rates)), rng.randrange(len(rates))
+    if source > target and rng.random() < 0.8:
+        source, target = target, source
+    if source < target and rng.random() < 0.1:
+        return source, target, 0, 0, 0, 0
+    common = gcd(rates[source], rates[target])
+    produced, consumed = rates[target] // common, rates[source] // common
+    if wild and rng.random() < 0.5:
+        produced, consumed = rng.choice((1, 1, 2, 3)), rng.choice((1, 1, 2, 3))
+    initial = consumed * rng.randint(1, 3) if source >= target else rng.choice((0, 0, 0, 2))
+    # produced + consumed - 1 places beside the initial tokens are enough for one edge; a few less may deadlock
+    enough = initial + produced + consumed - 1
+    capacity = rng.choice((0, enough, enough + rng.randint(0, 3), max(1, initial, enough - 1) if rng.random() < 0.2 else enough + 1))
+    return source, target, produced, consumed, initial, capacity
 
 
 def compare(flows: list[Flow], window: int) -> int:
@@ -83,7 +101,7 @@ def test_kernels_equal_their_twins_on_10000_random_graphs():
     rng = random.Random(20240613)
     flows = [random_flow(rng) for _ in range(10_000)]
     deadlocks = sum(compare(flows[start : start + 2_000], window) for start, window in ((0, 8), (2000, 8), (4000, 2), (6000, 1), (8000, 8)))
-    assert 500 < deadlocks < 9_000, "the random graphs must hold both kinds"
+    assert 500 < deadlocks < 5_000, "the random graphs must hold both kinds"
 
 
 @settings(max_examples=100, deadline=None)
