@@ -18,7 +18,7 @@ VECTOR_OPS: dict[str, int] = {
     "copy": 0, "mac": 0, "identity": 0, "cast": 1,
     "add": 1, "sub": 1, "mul": 1, "max": 1, "min": 1, "neg": 1, "abs": 1, "relu": 1, "sign": 1, "compare": 1, "logic": 1, "select": 1,
     "floor": 1, "ceil": 1, "round": 1, "shift": 1, "affine": 2, "clip": 2, "relu6": 2, "leaky_relu": 2, "prelu": 2, "square": 1,
-    "thresholded_relu": 2, "relu2": 2, "shrink": 3, "mod": 6, "square_sum": 2,
+    "thresholded_relu": 2, "relu2": 2, "shrink": 3, "abs_sum": 2, "mod": 6, "square_sum": 2,
     "div": 4, "reciprocal": 4, "sqrt": 4, "rsqrt": 4, "exp": 4, "log": 4, "sin": 4, "cos": 4, "tan": 12, "tanh": 4, "erf": 4,
     "asin": 12, "acos": 12, "atan": 12, "sinh": 10, "cosh": 10, "asinh": 10, "acosh": 10, "atanh": 10,
     "pow": 9, "sigmoid": 7, "silu": 8, "gelu": 8, "gelu_tanh": 12, "softplus": 9, "softsign": 6, "mish": 14, "logsumexp": 6,
