@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 
-from cyclewright.plots.formatting import percent, si, significant
+from cyclewright.plots.formatting import percent, si
 from cyclewright.plots.tornado import read_whatif, tornado_scene
 from cyclewright.report.markup import esc, figure, table
 
-_UNITS = {
-    "latency_s": "s",
-    "roofline_s": "s",
-    "energy_j": "J",
-    "dram_bytes": "B",
-    "compulsory_bytes": "B",
-    "extra_bytes": "B",
-    "peak_memory_bytes": "B",
-}
+_UNITS = {"_bytes": "B", "_per_s": "", "_s": "s", "_j": "J", "_w": "W"}
+"""Unit by the ending of a metric's name, the longer endings first."""
 
 
 def limits(document: Mapping[str, object]) -> str:
@@ -54,4 +47,6 @@ def _change(name: str, entry: Mapping[str, object]) -> list[str] | None:
 
 
 def _value(name: str, value: float) -> str:
-    return si(value, _UNITS[name]) if name in _UNITS else significant(value)
+    if name == "mfu" or name.endswith("_share"):
+        return percent(value)
+    return si(value, next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), ""))

@@ -17,8 +17,10 @@ _FLAGS = {
 
 
 def command(result: Result) -> str:
-    """The ``cyclewright run`` line that gives this run again, quoted for a shell."""
-    words = ["cyclewright", "run", result.model, "--hw", result.hardware]
+    """The ``cyclewright run`` line that gives this run again, quoted for a shell; a model file is named without its folder."""
+    source = str(result.settings.get("source", ""))
+    model = source if source.endswith((".onnx", ".json")) else result.model
+    words = ["cyclewright", "run", model, "--hw", result.hardware]
     if result.phase not in ("", "inference"):
         words += ["--phase", result.phase]
     settings = asked(result)

@@ -20,8 +20,8 @@ FLAGS = (
 
 def find_chromium() -> str | None:
     """The path of a Chromium or Chrome, or None."""
-    named = os.environ.get("CHROMIUM")
-    return named or next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else ["chromium", "chromium-browser", "google-chrome"]
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 class Browser:

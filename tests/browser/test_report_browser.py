@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import cyclewright as cw
 from cyclewright.report import render
 from tests.browser.devtools import Browser, find_chromium
 from tests.cyclewright.sample_documents import sample_document, sample_whatif
@@ -53,6 +54,21 @@ def test_it_opens_without_errors_and_loads_nothing_from_outside(browser: Browser
     assert browser.evaluate("document.querySelector('h1').textContent").startswith("resnet50")
     assert browser.evaluate("performance.getEntriesByType('resource').length") == 0
     assert [address for address in browser.requests if not address.startswith("data:")] == [report.as_uri()]
+    assert browser.console == []
+
+
+def test_the_report_of_a_real_run_opens_and_sorts(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "resnet50.html"
+    result = cw.run("resnet50", "edge-npu")
+    cw.save(result, path)
+    browser.console.clear()
+    browser.requests.clear()
+    browser.open(path)
+    browser.click(f"#operators th:nth-child({COLUMN['time']}) button")
+    times = [result.operators[row].time_s for row in _order(browser)]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == len(result.operators)
+    assert [address for address in browser.requests if not address.startswith("data:")] == [path.as_uri()]
     assert browser.console == []
 
 
@@ -113,9 +129,7 @@ def test_a_dot_of_the_roofline_leads_to_its_row(browser: Browser, report: Path) 
 
 @pytest.mark.parametrize("width", [1280, 900, 768, 390])
 @pytest.mark.parametrize("dark", [False, True])
-def test_no_window_width_needs_sideways_scrolling_and_text_stays_legible(
-    browser: Browser, report: Path, width: int, dark: bool
-) -> None:
+def test_no_window_width_needs_sideways_scrolling_and_text_stays_legible(browser: Browser, report: Path, width: int, dark: bool) -> None:
     browser.open(report, width=width, dark=dark)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     shown = browser.evaluate("Array.from(document.querySelectorAll('figure svg')).filter(s => s.getBoundingClientRect().width > 0).length")
