@@ -15,7 +15,7 @@ def to_networkx(graph: OperatorGraph) -> Any:
     """
     import networkx as nx
 
-    result = nx.MultiDiGraph(name=graph.name)
+    result: Any = nx.MultiDiGraph(name=graph.name)
     maker: dict[str, str] = {}
     for node in graph.nodes:
         if isinstance(node, Repeat):

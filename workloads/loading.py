@@ -77,18 +77,20 @@ def load_model(
         UnsupportedError: the file holds something that is not covered, named.
     """
     _check(name_or_path, phase, batch, unknown_op)
+    from workloads.passes import parse_policy
     from workloads.zoo.cnn import NATIVE_FORMAT, NETWORKS
 
     wanted = format or default_format
     plain = wanted if wanted in format_names() else None
+    base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
     if name_or_path in NETWORKS:
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
-        graph = NETWORKS[name_or_path][0](batch, plain or NATIVE_FORMAT)
+        graph = NETWORKS[name_or_path][0](batch, base or NATIVE_FORMAT)
         wanted = None if plain else wanted
     elif colon and kind in SYNTAX:
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims, batch=batch if batch != 1 else None)
-        graph = single_operator(name_or_path, plain or "bf16")
+        graph = single_operator(name_or_path, base or "bf16")
         wanted = None if plain else wanted
     elif (config := _transformer(name_or_path)) is not None:
         _refuse(name_or_path, None, dims=dims)

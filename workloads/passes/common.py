@@ -63,27 +63,25 @@ def exchange(
     graph: OperatorGraph, tensors: Mapping[str, Tensor], change_internal: Callable[[Tensor], Tensor] | None = None
 ) -> OperatorGraph:
     """``graph`` with other versions of its tensors; ``read_bytes`` of operators and alias regions scale with the stored bytes."""
-    ratio = {
-        name: (tensor.stored_bytes, old.stored_bytes)
-        for name, tensor in tensors.items()
-        if (old := graph.tensors[name]) is not tensor and old.stored_bytes
-    }
-    renewed = {
-        name: replace(tensor, region_bytes=_scaled(tensor.region_bytes, ratio.get(name))) if tensor.region_bytes else tensor
-        for name, tensor in tensors.items()
-    }
+    renewed = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.region_bytes and tensor is not graph.tensors[name]:
+            renewed[name] = replace(tensor, region_bytes=_scaled(tensor.region_bytes, tensor, graph.tensors[name]))
     nodes: list[Operator | Repeat] = []
     for node in graph.nodes:
         if isinstance(node, Operator):
             internal = {name: change_internal(tensor) for name, tensor in node.internal.items()} if change_internal else node.internal
             reads = node.read_bytes
             if reads:
-                reads = {name: _scaled(count, ratio.get(name)) for name, count in reads.items()}
+                reads = {name: _scaled(count, tensors[name], graph.tensors[name]) for name, count in reads.items()}
             if reads is not node.read_bytes or internal is not node.internal:
                 node = replace(node, internal=internal, read_bytes=reads)
         nodes.append(node)
     return replace(graph, tensors=renewed, nodes=tuple(nodes))
 
 
-def _scaled(count: int, ratio: tuple[int, int] | None) -> int:
-    return count if ratio is None else -(-count * ratio[0] // ratio[1])
+def _scaled(count: int, tensor: Tensor, old: Tensor) -> int:
+    """``count`` bytes of ``old`` in the storage of ``tensor``."""
+    if tensor is old or not old.stored_bytes:
+        return count
+    return -(-count * tensor.stored_bytes // old.stored_bytes)

@@ -117,7 +117,9 @@ def _quantized(graph: OperatorGraph, policy: QuantizationPolicy, outer_linear: f
             wanted = policy.other
         else:
             wanted = policy.activation
-        return tensor if tensor.format is wanted else replace(tensor, format=wanted)
+        if tensor.format is wanted:
+            return tensor
+        return Tensor(tensor.name, tensor.shape, wanted, tensor.role, tensor.sparsity, tensor.alias_of, tensor.region_bytes)
 
     nodes = []
     for node in graph.nodes:
