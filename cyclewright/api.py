@@ -6,9 +6,8 @@ import dataclasses
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwspecs import load_hardware
 from hwspecs.hardware import Hardware
@@ -18,7 +17,24 @@ from simulator.result import Result
 from workloads import load_model
 from workloads.graph import OperatorGraph
 
-__all__ = ["FIDELITIES", "Prepared", "Result", "document_of", "evaluate", "load_hardware", "load_model", "prepare", "run"]
+if TYPE_CHECKING:
+    from ilp.schedule import Schedule
+    from mappings.dataflow import MappedGraph
+
+__all__ = [
+    "FIDELITIES",
+    "Plan",
+    "Prepared",
+    "Result",
+    "document_of",
+    "evaluate",
+    "load_hardware",
+    "load_model",
+    "plan",
+    "play",
+    "prepare",
+    "run",
+]
 
 FIDELITIES = ("roofline", "tile", "cycle")
 Overrides = Sequence[str] | Mapping[str, object]
@@ -41,6 +57,16 @@ class Prepared:
     fidelity: str
     model_source: str
     load_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A mapped graph with its schedule, and the seconds that making them took."""
+
+    mapped: MappedGraph
+    schedule: Schedule
+    map_s: float
+    schedule_s: float
 
 
 def run(
@@ -83,13 +109,14 @@ def run(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
         overrides=overrides, dims=dims, unknown_op=unknown_op,
     )  # fmt: skip
-    result = evaluate(prepared)
+    planned = plan(prepared)
+    result = play(prepared, planned)
     if not interval:
         return result
     from cyclewright.interval import interval_of
 
     start = time.perf_counter()
-    bounds = interval_of(prepared, result)
+    bounds = interval_of(prepared, planned, result)
     timings = {**dict(result.meta["timings_s"]), "interval": time.perf_counter() - start}  # type: ignore[call-overload]
     return dataclasses.replace(result, interval=bounds, meta={**result.meta, "timings_s": timings})
 
@@ -160,29 +187,38 @@ def overrides_of(overrides: Overrides) -> dict[str, object]:
     return changes
 
 
-def evaluate(prepared: Prepared, hardware: Hardware | None = None, *, timeline: bool = True) -> Result:
-    """Map, schedule and simulate a prepared model, on its own device or on a variation of it.
-
-    Returns:
-        The result with provenance and the tool's own timings under ``meta``.
-    """
+def plan(prepared: Prepared, hardware: Hardware | None = None) -> Plan:
+    """Map and schedule a prepared model, on its own device or on a variation of it."""
     from ilp import trivial_schedule
     from mappings import map_graph
+
+    start = time.perf_counter()
+    mapped = map_graph(prepared.graph, hardware or prepared.hardware)
+    middle = time.perf_counter()
+    schedule = trivial_schedule(mapped)
+    return Plan(mapped, schedule, middle - start, time.perf_counter() - middle)
+
+
+def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
+    """Simulate a plan.
+
+    Returns:
+        The result; with ``timeline`` also with provenance and the tool's own timings under ``meta``.
+    """
     from simulator import simulate
 
-    device = hardware or prepared.hardware
-    marks = [time.perf_counter()]
-    mapped = map_graph(prepared.graph, device)
-    marks.append(time.perf_counter())
-    schedule = trivial_schedule(mapped)
-    marks.append(time.perf_counter())
-    result: Result = simulate(mapped, schedule, fidelity=prepared.fidelity, timeline=timeline)
-    marks.append(time.perf_counter())
+    start = time.perf_counter()
+    result: Result = simulate(planned.mapped, planned.schedule, fidelity=prepared.fidelity, timeline=timeline)
     if not timeline:
         return result
-    steps = dict(zip(("map", "schedule", "simulate"), (end - start for start, end in pairwise(marks)), strict=True))
-    meta = {**result.meta, "timings_s": {"load": prepared.load_s, **steps}, "python": platform.python_version()}
+    timings = {"load": prepared.load_s, "map": planned.map_s, "schedule": planned.schedule_s, "simulate": time.perf_counter() - start}
+    meta = {**result.meta, "timings_s": timings, "python": platform.python_version()}
     return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
+
+
+def evaluate(prepared: Prepared, hardware: Hardware | None = None) -> Result:
+    """Map, schedule and simulate a prepared model, on its own device or on a variation of it."""
+    return play(prepared, plan(prepared, hardware))
 
 
 def _provenance(prepared: Prepared) -> dict[str, object]:

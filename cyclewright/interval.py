@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cyclewright.api import Prepared, evaluate
-from cyclewright.variation import vary
+from cyclewright.api import Plan, Prepared
+from cyclewright.variation import run_varied
 from hwspecs.hardware import Hardware, Leaf
 from simulator.result import Result
 
 METRICS = ("latency_s", "energy_j")
 _EVEN = 1e-12
+Corner = tuple[tuple[Leaf, float | int], ...]
 
 
 def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
@@ -32,29 +33,25 @@ def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
     )
 
 
-def interval_of(prepared: Prepared, base: Result) -> Mapping[str, tuple[float, float]]:
+def interval_of(prepared: Prepared, planned: Plan, base: Result) -> Mapping[str, tuple[float, float]]:
     """(low, high) of latency and energy; a metric that no assumed number moves is left out.
 
     Costs two runs for each assumed number and up to two for each metric.
     """
     seen = {metric: [getattr(base, metric)] for metric in METRICS}
-    ends: dict[str, tuple[list[tuple[str, object]], list[tuple[str, object]]]] = {metric: ([], []) for metric in METRICS}
+    ends: dict[str, tuple[Corner, Corner]] = dict.fromkeys(METRICS, ((), ()))
     for leaf in assumed_leaves(prepared.hardware, base):
-        runs = [(value, evaluate(prepared, vary(prepared, [(leaf.path, value)]), timeline=False)) for value in _bounds(leaf)]
+        runs = [(value, run_varied(prepared, planned, [(leaf, value)])) for value in _bounds(leaf)]
         for metric in METRICS:
             (low_value, low), (high_value, high) = sorted(((value, getattr(run, metric)) for value, run in runs), key=lambda pair: pair[1])
             if high - low > _EVEN * high:
-                ends[metric][0].append((leaf.path, low_value))
-                ends[metric][1].append((leaf.path, high_value))
+                lower, upper = ends[metric]
+                ends[metric] = ((*lower, (leaf, low_value)), (*upper, (leaf, high_value)))
             seen[metric] += [low, high]
-    corners: dict[tuple[tuple[str, object], ...], Result] = {}
     for metric in METRICS:
         for corner in ends[metric]:
             if len(corner) > 1:
-                key = tuple(corner)
-                if key not in corners:
-                    corners[key] = evaluate(prepared, vary(prepared, corner), timeline=False)
-                seen[metric].append(getattr(corners[key], metric))
+                seen[metric].append(getattr(run_varied(prepared, planned, corner), metric))
     return {metric: (min(values), max(values)) for metric, values in seen.items() if max(values) - min(values) > _EVEN * max(values)}
 
 

@@ -26,9 +26,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from cyclewright.api import Overrides, Prepared, document_of, evaluate, prepare
+from cyclewright.api import Overrides, Plan, Prepared, document_of, evaluate, plan, play, prepare
 from cyclewright.metrics import headline, metric_of
-from cyclewright.variation import numeric_leaves, varied_value, vary, with_overrides
+from cyclewright.variation import numeric_leaves, run_varied, varied_value, with_overrides
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
 
 if TYPE_CHECKING:
@@ -152,21 +152,24 @@ def whatif(
     if ranked not in RANKED:
         raise ArgumentError(f"leaves cannot be ranked by {metric}", where="metric", hint="use latency_s or energy_j")
     prepared = prepare(model, hardware, **settings)
-    base = evaluate(prepared)
+    planned = plan(prepared)
+    base = play(prepared, planned)
     changed: Result | None = None
     texts: tuple[str, ...] = ()
     if set:
         device, texts = with_overrides(prepared, set)
         changed = evaluate(prepared, device)
-    effects = _effects(prepared, base, ranked, progress) if leaves else ()
+    effects = _effects(prepared, planned, base, ranked, progress) if leaves else ()
     return WhatIf(base, effects, ranked, texts, changed)
 
 
-def _effects(prepared: Prepared, base: Result, metric: str, progress: Callable[[int, int], None] | None) -> tuple[LeafEffect, ...]:
+def _effects(
+    prepared: Prepared, planned: Plan, base: Result, metric: str, progress: Callable[[int, int], None] | None
+) -> tuple[LeafEffect, ...]:
     found = numeric_leaves(prepared.hardware)
     effects = []
     for index, leaf in enumerate(found):
-        effects.append(_effect(prepared, base, leaf, metric))
+        effects.append(_effect(prepared, planned, base, leaf, metric))
         if progress:
             progress((index + 1) * len(FACTORS), len(found) * len(FACTORS))
     return tuple(sorted(effects, key=_rank))
@@ -176,9 +179,9 @@ def _rank(effect: LeafEffect) -> tuple[float, float, str]:
     return (-round(effect.gain, 6), -abs(effect.elasticity_latency or 0.0), effect.leaf.path)
 
 
-def _effect(prepared: Prepared, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
+def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
     base_value = base.latency_s if metric == "latency_s" else base.energy_j
-    points = tuple(_point(prepared, leaf, factor, metric, base_value) for factor in FACTORS)
+    points = tuple(_point(prepared, planned, leaf, factor, metric, base_value) for factor in FACTORS)
     small = next(point for point in points if point.factor == 1.1)
     gain, best = 1.0, 1.0
     for point in points:
@@ -196,12 +199,12 @@ def _elasticity(metric: float | None, base_metric: float, value: float, base_val
     return round(math.log(metric / base_metric) / math.log(value / base_value), 9) + 0.0
 
 
-def _point(prepared: Prepared, leaf: Leaf, factor: float, metric: str, base_value: float) -> Point:
+def _point(prepared: Prepared, planned: Plan, leaf: Leaf, factor: float, metric: str, base_value: float) -> Point:
     value = varied_value(leaf, factor)
     if value == leaf.value:
         return Point(factor, value, None, None, None, "a whole number that cannot change so little")
     try:
-        result = evaluate(prepared, vary(prepared, [(leaf.path, value)]), timeline=False)
+        result = run_varied(prepared, planned, [(leaf, value)])
     except CyclewrightError as error:
         return Point(factor, value, None, None, None, str(error).splitlines()[0])
     ratio = getattr(result, metric) / base_value if base_value else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from cyclewright.api import Overrides, Prepared, overrides_of
+from cyclewright.api import Overrides, Plan, Prepared, overrides_of, plan, play
 from hwspecs import load_hardware, resolve_leaf
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.vocabulary.errors import ArgumentError
+from simulator.result import Result
 
 
 def numeric_leaves(hardware: Hardware) -> tuple[Leaf, ...]:
@@ -34,6 +36,21 @@ def vary(prepared: Prepared, changes: Iterable[tuple[str, object]]) -> Hardware:
     merged = {resolve_leaf(prepared.hardware, path): value for path, value in prepared.overrides.items()}
     merged.update(changes)
     return load_hardware(prepared.hardware_source, merged)
+
+
+def run_varied(prepared: Prepared, planned: Plan, changes: Sequence[tuple[Leaf, object]]) -> Result:
+    """The result with some leaves changed, without timeline and provenance.
+
+    Energies and powers change no mapping and no schedule: mappers count actions, and the simulator alone turns them into joules.
+    So where only such leaves change, the plan is played again as it is.
+
+    Raises:
+        CyclewrightError: the changed spec is not valid, or cannot run the model.
+    """
+    device = vary(prepared, [(leaf.path, value) for leaf, value in changes])
+    if all(leaf.unit == "W" or leaf.unit.startswith("J/") for leaf, _ in changes):
+        return play(prepared, replace(planned, mapped=replace(planned.mapped, hardware=device)), timeline=False)
+    return play(prepared, plan(prepared, device), timeline=False)
 
 
 def with_overrides(prepared: Prepared, overrides: Overrides) -> tuple[Hardware, tuple[str, ...]]:

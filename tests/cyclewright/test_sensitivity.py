@@ -116,3 +116,13 @@ def test_progress_counts_to_the_end() -> None:
     cw.whatif("gemm:16x16x16", "edge-npu", progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_playing_a_plan_again_for_energies_equals_a_whole_run(answer: WhatIf) -> None:
+    energies = [effect for effect in answer.leaves if effect.leaf.unit.startswith("J/") or effect.leaf.unit == "W"]
+    assert energies
+    for effect in energies:
+        point = effect.points[0]
+        if point.error is None:
+            run = cw.run(STREAM, "edge-npu", overrides={effect.leaf.path: point.value})
+            assert (run.latency_s, run.energy_j) == (point.latency_s, point.energy_j)
