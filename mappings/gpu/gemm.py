@@ -36,6 +36,7 @@ _GRID = np.array([(tm, tn, split) for tm, tn in TILES for split in SPLITS], dtyp
 TILE_M, TILE_N, SPLIT = (np.ascontiguousarray(column) for column in _GRID.T)
 _TILE_AREA = TILE_M * TILE_N
 _IS_SPLIT = (SPLIT > 1.0).astype(np.float64)
+_SPLITS_BEFORE_LAST = SPLIT - 1.0
 _PARTIAL_BYTES = 8.0 * SPLIT * _IS_SPLIT
 
 
@@ -64,18 +65,18 @@ class GemmTimes:
     """Seconds per candidate (last axis: ``TILES`` x ``SPLITS``); candidates that leave a split idle are infinite in ``total``.
 
     Attributes:
-        total: the whole kernel; ``compute``, ``operands``, ``pull``: SM-side times; ``sm``: their p-norm; ``off_chip``: DRAM time.
-        ctas, split_k: CTAs and K columns of one of them; ``operand_bytes``: bytes that cross L2.
+        total: the whole kernel; ``compute``, ``operands``, ``pull``: SM-side times; ``off_chip``: DRAM time.
+        sm_power: the sum of the p-th powers of the SM-side times (their p-norm to the power of p).
+        ctas: CTAs; ``operand_bytes``: bytes that cross L2.
     """
 
     total: Floats
     compute: Floats
     operands: Floats
     pull: Floats
-    sm: Floats
+    sm_power: Floats
     off_chip: Any
     ctas: Floats
-    split_k: Floats
     operand_bytes: Floats
 
 
@@ -93,13 +94,10 @@ def gemm_times(shape: GemmShape, device: Device, constants: GemmConstants) -> Ge
     operands = operand_bytes / (constants.operand_bytes_per_flop * device.base_rate * active)
     pull = shape.off_chip_bytes / (constants.pull_share * device.dram_peak * active)
     off_chip = shape.off_chip_bytes / device.dram
-    longest = np.maximum(np.maximum(compute, operands), np.maximum(pull, off_chip))
-    sm_power = (compute / longest) ** p + (operands / longest) ** p + (pull / longest) ** p
-    main = longest * (sm_power + (off_chip / longest) ** p) ** (1.0 / p)
-    sm = longest * sm_power ** (1.0 / p)
-    total = constants.launch + _IS_SPLIT * constants.split_launch + main
-    total = np.where(split_k * (SPLIT - 1.0) >= np.maximum(shape.k, 1), np.inf, total)
-    return GemmTimes(total, compute, operands, pull, sm, off_chip, ctas, split_k, operand_bytes)
+    sm_power = compute**p + operands**p + pull**p  # seconds to the power of at most 8 stay far inside a float's range
+    total = constants.launch + _IS_SPLIT * constants.split_launch + (sm_power + off_chip**p) ** (1.0 / p)
+    total = np.where(split_k * _SPLITS_BEFORE_LAST >= np.maximum(shape.k, 1), np.inf, total)
+    return GemmTimes(total, compute, operands, pull, sm_power, off_chip, ctas, operand_bytes)
 
 
 def gpu_gemm_time(shape: GemmShape, device: Device, constants: GemmConstants) -> Floats:
@@ -108,7 +106,5 @@ def gpu_gemm_time(shape: GemmShape, device: Device, constants: GemmConstants) ->
     return best
 
 
-def candidate_name(index: int) -> str:
-    """``128x256 tiles`` or ``64x64 tiles, split-k 4``."""
-    tile = f"{int(TILE_M[index])}x{int(TILE_N[index])} tiles"
-    return tile if SPLIT[index] == 1.0 else f"{tile}, split-k {int(SPLIT[index])}"
+CANDIDATES = tuple(f"{tm}x{tn} tiles" + (f", split-k {split}" if split > 1 else "") for tm, tn in TILES for split in SPLITS)
+"""Names of the candidates, such as ``64x64 tiles, split-k 4``."""

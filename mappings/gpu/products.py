@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mappings.dataflow import Alternative, Rejected, Stage
 from mappings.gpu.constants import Device, GemmConstants
 from mappings.gpu.formats import Arithmetic, element_bytes
-from mappings.gpu.gemm import SPLIT, TILE_M, TILE_N, GemmShape, GemmTimes, candidate_name, gemm_times
+from mappings.gpu.gemm import CANDIDATES, SPLIT, TILE_M, TILE_N, GemmShape, GemmTimes, gemm_times
 from mappings.gpu.stages import Kernel, Place, alternative, barriers, kernel_stages
 from mappings.gpu.stream import OPS_PER_SLOT
 from workloads.graph import Operator, Tensor, as_matmul
@@ -19,13 +19,13 @@ _NARROW = 16
 """Columns or K below which a batch of products wastes most of a tile."""
 _STEPS_IN_FLIGHT = 3
 _STEP_K = 64
-REPORTED = 3
-"""Rejected candidates that are named."""
+EXAMINED = 5
+"""Fastest candidates that become alternatives (where each needs less of the L2 than the ones before) or are named as rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """``batch`` products C[m, n] = A[m, k] B[k, n]; ``a``, ``b``: the tensors; ``inputs``, ``output``: names of what crosses the border."""
+    """``batch`` products C[m, n] = A[m, k] B[k, n] of tensors ``a`` and ``b``; ``names``: of A, B, C; ``*_bytes``: stored per element."""
 
     batch: int
     m: int
@@ -35,6 +35,8 @@ class Product:
     b: Tensor
     names: tuple[str, str, str]
     macs: int
+    a_bytes: float
+    b_bytes: float
 
     @property
     def wasteful(self) -> bool:
@@ -53,11 +55,13 @@ def products_of(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Produ
             continue
         shape = as_matmul(nest)
         a, b = (operator.internal.get(name) or tensors[name] for name in (shape.a, shape.b))
-        product = Product(shape.batch, shape.m, shape.n, shape.k, a, b, (shape.a, shape.b, shape.out), nest.macs)
+        product = Product(
+            shape.batch, shape.m, shape.n, shape.k, a, b, (shape.a, shape.b, shape.out), nest.macs, element_bytes(a), element_bytes(b)
+        )
         last = found[-1] if found else None
         if last and (last.n, last.k, last.names) == (product.n, product.k, product.names):
             rows = max(last.m, product.m)
-            found[-1] = Product(last.batch + product.batch, rows, last.n, last.k, a, b, last.names, last.macs + product.macs)
+            found[-1] = replace(last, batch=last.batch + product.batch, m=rows, macs=last.macs + product.macs)
         else:
             found.append(product)
     return found
@@ -84,25 +88,30 @@ class ProductMapper:
             return [self._sequence(products, vector_ops, reads, writes)], []
         product, arithmetic = products[0]
         times, device = self._times(product, arithmetic, vector_ops, sum(reads.values()) + sum(writes.values()))
-        order = np.argsort(times.total, kind="stable")[: kept + REPORTED].tolist()
+        order = times.total.argsort(kind="stable")[:EXAMINED].tolist()
+        off_chip_bytes = sum(reads.values()) + sum(writes.values())
+        chosen: list[tuple[int, float]] = []
+        for index in order:
+            in_flight = self._in_flight(product, index, device, off_chip_bytes)
+            if len(chosen) < kept and times.total[index] < float("inf") and all(in_flight < other for _, other in chosen):
+                chosen.append((index, in_flight))
         alternatives = []
-        for index in order[:kept]:
+        for index, in_flight in chosen:
             kernel = self._kernel(times, index, device)
-            actions = self._actions(product, arithmetic, vector_ops, float(times.operand_bytes[index]))
             breakdown = {"compute": float(times.compute[index]), "l2": float(times.operands[index]), "reduce": kernel.after}
-            in_flight = self._in_flight(product, index, device, reads, writes)
+            actions = self._actions(product, arithmetic, vector_ops, float(times.operand_bytes[index]))
             alternatives.append(
                 alternative(
-                    candidate_name(index), kernel, self.place, reads, writes, working_set=in_flight, actions=actions, breakdown=breakdown,
+                    CANDIDATES[index], kernel, self.place, reads, writes, working_set=in_flight, actions=actions, breakdown=breakdown,
                     notes=arithmetic.notes,
                 )
             )  # fmt: skip
-        return alternatives, self._rejected(times, order, kept, device)
+        return alternatives, self._rejected(times, [index for index in order if index not in {at for at, _ in chosen}], order[0], device)
 
     def _times(self, product: Product, arithmetic: Arithmetic, vector_ops: int, off_chip_bytes: int) -> tuple[GemmTimes, Device]:
         device = self.device(arithmetic.rate)
         shape = GemmShape(
-            product.batch, product.m, product.n, product.k, element_bytes(product.a), element_bytes(product.b), off_chip_bytes,
+            product.batch, product.m, product.n, product.k, product.a_bytes, product.b_bytes, off_chip_bytes,
             OPS_PER_SLOT * vector_ops * (device.vector_rate / self.rate),
         )  # fmt: skip
         return gemm_times(shape, device, self.constants), device
@@ -111,7 +120,8 @@ class ProductMapper:
         constants = self.constants
         after = constants.split_launch if SPLIT[index] > 1.0 else 0.0
         waves = float(times.ctas[index]) / device.sms
-        return Kernel(constants.launch, 0.0, float(times.sm[index]), after, waves, constants.overlap, label=label)
+        sm = float(times.sm_power[index]) ** (1.0 / constants.overlap)
+        return Kernel(constants.launch, 0.0, sm, after, waves, constants.overlap, label=label)
 
     def _actions(self, product: Product, arithmetic: Arithmetic, vector_ops: int, operand_bytes: float) -> dict[str, float]:
         actions = {f"{self.unit}.mac.{arithmetic.format}": product.macs * arithmetic.share, f"{self.place.chip}.read.byte": operand_bytes}
@@ -119,23 +129,23 @@ class ProductMapper:
             actions[f"{self.unit}.vector.{self.vector}"] = float(vector_ops)
         return actions
 
-    def _in_flight(self, product: Product, index: int, device: Device, reads: Mapping[str, int], writes: Mapping[str, int]) -> float:
+    def _in_flight(self, product: Product, index: int, device: Device, off_chip_bytes: int) -> float:
         """Bytes of L2 that stream through while it runs: some K steps of every SM's operands."""
-        step = _STEP_K * (TILE_M[index] * element_bytes(product.a) + TILE_N[index] * element_bytes(product.b))
-        return min(float(device.sms * _STEPS_IN_FLIGHT * step), float(sum(reads.values()) + sum(writes.values())))
+        step = _STEP_K * (float(TILE_M[index]) * product.a_bytes + float(TILE_N[index]) * product.b_bytes)
+        return min(device.sms * _STEPS_IN_FLIGHT * step, self.place.streaming_bytes, float(off_chip_bytes))
 
-    def _rejected(self, times: GemmTimes, order: list[int], kept: int, device: Device) -> list[Rejected]:
-        best = float(times.total[order[0]])
+    def _rejected(self, times: GemmTimes, dropped: list[int], fastest: int, device: Device) -> list[Rejected]:
+        best = float(times.total[fastest])
         rejected = []
-        for index in order[kept:]:
+        for index in dropped:
             total = float(times.total[index])
             if total == float("inf"):
                 continue
             waves = float(times.ctas[index]) / device.sms
             parts = {"arithmetic": times.compute[index], "operands from L2": times.operands[index], "pulling from DRAM": times.pull[index]}
             limit = max(parts, key=lambda name: float(parts[name]))
-            reason = f"{100 * (total / best - 1):.1f} % slower than {candidate_name(order[0])}: bound by {limit}, {waves:.2f} waves"
-            rejected.append(Rejected(candidate_name(index), reason, int(total * self.place.clock_hz)))
+            reason = f"{100 * (total / best - 1):.1f} % slower than {CANDIDATES[fastest]}: bound by {limit}, {waves:.2f} waves"
+            rejected.append(Rejected(CANDIDATES[index], reason, int(total * self.place.clock_hz)))
         return rejected
 
     def _sequence(
@@ -157,7 +167,7 @@ class ProductMapper:
             more, cycles = kernel_stages(kernel, self.place, mine, made)
             stages += more
             total += cycles
-            working_set = max(working_set, self._in_flight(product, index, device, mine, made))
+            working_set = max(working_set, self._in_flight(product, index, device, sum(mine.values()) + sum(made.values())))
             for action, count in self._actions(product, arithmetic, vector_ops if last else 0, float(times.operand_bytes[index])).items():
                 actions[action] = actions.get(action, 0.0) + count
             notes = tuple(dict.fromkeys((*notes, *arithmetic.notes)))

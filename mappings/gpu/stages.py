@@ -105,15 +105,22 @@ def _waves(kernel: Kernel, place: Place, reads: Mapping[str, int], writes: Mappi
     cycles = _whole(kernel.sm * place.clock_hz)
     moves = [(name, size, place.dram, place.chip) for name, size in reads.items()]
     moves += [(name, size, place.chip, place.dram) for name, size in writes.items()]
-    segments, total = [], 0
-    shares = [(waves - 1, cycles // waves, True), (1, cycles - (waves - 1) * (cycles // waves), False)]
-    for repeat, share, equal in shares:
+    rate = place.clock_hz / place.dram_bytes_per_s
+    segments: list[Segment] = []
+    total = 0
+    for repeat in (waves - 1, 1):
         if not repeat:
             continue
-        sizes = [(size // waves if equal else size - (waves - 1) * (size // waves)) for _, size, _, _ in moves]
-        transfers = tuple(Transfer(name, size, at, to) for (name, _, at, to), size in zip(moves, sizes, strict=True) if size)
-        segments.append(Segment(repeat, share, transfers))
-        total += repeat * firing_cycles(share, ceil(sum(sizes) * place.clock_hz / place.dram_bytes_per_s), kernel.overlap)
+        last = repeat == 1 and (waves == 1 or bool(segments))
+        share = cycles - (waves - 1) * (cycles // waves) if last else cycles // waves
+        moved, transfers = 0, []
+        for name, size, source, target in moves:
+            part = size - (waves - 1) * (size // waves) if last else size // waves
+            if part:
+                moved += part
+                transfers.append(Transfer(name, part, source, target))
+        segments.append(Segment(repeat, share, tuple(transfers)))
+        total += repeat * firing_cycles(share, ceil(moved * rate), kernel.overlap)
     return tuple(segments), total
 
 
@@ -121,6 +128,8 @@ def firing_cycles(cycles: int, transfer: int, overlap: float) -> int:
     """(cycles^p + transfer^p)^(1/p), rounded up: what the simulator makes of such a firing."""
     if not cycles or not transfer:
         return max(cycles, transfer)
+    if overlap == 1.0:
+        return cycles + transfer
     longest = max(cycles, transfer)
     scaled = (cycles / longest) ** overlap + (transfer / longest) ** overlap
     return max(longest, ceil(longest * float(scaled ** (1.0 / overlap))))
