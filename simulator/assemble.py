@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from math import ceil, fsum
 
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
 from ilp.lifetimes import Compulsory, Lifetimes, compulsory, lifetimes
+from ilp.replay import check
 from ilp.schedule import Schedule
 from mappings.dataflow import MappedGraph
+from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.energy import STATIC, EnergyModel
 from simulator.memory import live_off_chip, live_on_chip
 from simulator.program import Step, Timing, build_program, play_program, play_unfolded
@@ -24,7 +25,7 @@ FIDELITIES = ("roofline", "tile", "cycle")
 
 
 def simulate(mapped: MappedGraph, schedule: Schedule, *, fidelity: str = "tile", timeline: bool = True, unfolded: bool = False) -> Result:
-    """Play ``schedule`` of ``mapped`` and say what it costs.
+    """Play ``schedule`` of ``mapped``, after the replay checker has accepted it, and say what it costs.
 
     Args:
         fidelity: ``tile`` plays the dataflow graphs; ``roofline`` is the lower bound of compulsory work at data-sheet rates.
@@ -40,6 +41,7 @@ def simulate(mapped: MappedGraph, schedule: Schedule, *, fidelity: str = "tile",
     if fidelity not in FIDELITIES:
         raise ArgumentError(f"unknown fidelity {fidelity!r}", hint="use one of roofline, tile")
     program = build_program(mapped, schedule)
+    check(mapped, schedule)
     lives = tuple(lifetimes(block) for block in mapped.blocks)
     run = _Run(mapped, schedule, lives, compulsory(mapped, lives), counts(mapped.graph), EnergyModel(mapped.hardware))
     if fidelity == "roofline":
@@ -202,7 +204,7 @@ class _Run:
         schedule, hardware = self.schedule, self.hardware
         return {
             "hardware_digest": hardware.digest,
-            "version": _version(),
+            "version": CYCLEWRIGHT_PACKAGE,
             "schedule": {
                 "method": schedule.method,
                 "extra_bytes": schedule.extra_bytes,
@@ -225,10 +227,3 @@ def _roof_name(resource: str) -> str:
     """Both pipes of a unit are the unit, in reports: ``vector:sm`` reads ``compute:sm``."""
     kind, _, name = resource.partition(":")
     return f"compute:{name}" if kind == "vector" else resource
-
-
-def _version() -> str:
-    try:
-        return version("cyclewright")
-    except PackageNotFoundError:
-        return "unknown"

@@ -28,8 +28,6 @@ LAUNCH = "launch"
 LONGEST = 1 << 62
 """Bound on (sum of durations + 1) x 2 x resources: above it, the kernels' event keys would leave int64."""
 
-_SAVED_LOADS, _SAVED_STORES = "saved loads", "saved stores"
-
 Hold = tuple[int, int]
 """A further resource that a firing holds, and for how many cycles."""
 FlowSegment = tuple[int, int, tuple[Hold, ...]]
@@ -102,11 +100,20 @@ def combine(cycles: int, transfer: int, overlap: float | None) -> int:
 
 
 class Lowering:
-    """Lowers the alternatives of one operator list on one hardware; remembers resource numbers only."""
+    """Lowers alternatives onto one hardware; remembers what transfers of one size cost."""
 
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
         self.off_chip = {name: memory for name, memory in hardware.memories.items() if memory.off_chip}
+        self._cycles: dict[tuple[str, int, int], float] = {}
+
+    def cycles(self, memory: str, nbytes: int, access_bytes: int) -> float:
+        """``transfer_cycles`` of an off-chip memory, remembered."""
+        key = (memory, nbytes, access_bytes)
+        found = self._cycles.get(key)
+        if found is None:
+            found = self._cycles[key] = transfer_cycles(self.off_chip[memory], self.hardware.clock_hz, nbytes, access_bytes)
+        return found
 
     def lower(
         self,
@@ -125,86 +132,91 @@ class Lowering:
             ContractError: a stage on an unknown port, an edge to an unknown stage or with senseless tokens, negative cycles or bytes.
             InfeasibleError: so long that cycles leave int64.
         """
-        resources: dict[str, int] = {}
-        lowered = Lowered(Flow((), (), (), ()))
-        stages = tuple(self._stage(operator, stage, resources, kept_reads, kept_writes, lowered) for stage in alternative.stages)
+        one = _Pass(self, operator, kept_reads, kept_writes)
+        stages = tuple([one.stage(stage) for stage in alternative.stages])
         numbers = {stage.name: number for number, stage in enumerate(alternative.stages)}
         if len(numbers) < len(stages):
             raise ContractError(f"alternative {alternative.name!r} has two stages of one name", where=operator)
-        edges = tuple(_edge(operator, edge, numbers) for edge in alternative.edges)
-        flow = _checked_length(Flow(stages, edges, tuple(resources), tuple(numbers)), operator)
-        work = lowered.work
-        saved = work.pop(_SAVED_LOADS, 0), work.pop(_SAVED_STORES, 0)
-        return Lowered(flow, lowered.read_bytes, lowered.written_bytes, *saved, work)
+        edges = tuple([_edge(operator, edge, numbers) for edge in alternative.edges])
+        flow = _checked_length(Flow(stages, edges, tuple(one.resources), tuple(numbers)), operator)
+        return Lowered(flow, one.read_bytes, one.written_bytes, one.kept_read_bytes, one.kept_written_bytes, one.work)
 
-    def _stage(
-        self,
-        operator: str,
-        stage: Stage,
-        resources: dict[str, int],
-        kept_reads: AbstractSet[str],
-        kept_writes: AbstractSet[str],
-        into: Lowered,
-    ) -> FlowStage:
-        home = resources.setdefault(stage.unit, len(resources))
+
+class _Pass:
+    """One alternative on its way down: numbers its resources and books its bytes and work (as in ``Lowered``)."""
+
+    def __init__(self, lowering: Lowering, operator: str, kept_reads: AbstractSet[str], kept_writes: AbstractSet[str]) -> None:
+        self.lowering, self.operator = lowering, operator
+        self.kept_reads, self.kept_writes = kept_reads, kept_writes
+        self.resources: dict[str, int] = {}
+        self.read_bytes: dict[str, int] = {}
+        self.written_bytes: dict[str, int] = {}
+        self.kept_read_bytes = self.kept_written_bytes = 0
+        self.work: dict[str, int] = {}
+
+    def stage(self, stage: Stage) -> FlowStage:
+        """Home resource and segments of a stage."""
         port = stage.unit[len(PORT) :] if stage.unit.startswith(PORT) else None
-        if port is not None and port not in self.off_chip:
-            raise ContractError(f"stage {stage.name!r} runs on the port of {port!r}, which is no off-chip memory", where=operator)
+        if port is not None and port not in self.lowering.off_chip:
+            raise ContractError(f"stage {stage.name!r} runs on the port of {port!r}, which is no off-chip memory", where=self.operator)
         if stage.overlap is not None and stage.overlap < 1.0:
-            raise ContractError(f"stage {stage.name!r} has overlap {stage.overlap}, below 1", where=operator)
+            raise ContractError(f"stage {stage.name!r} has overlap {stage.overlap}, below 1", where=self.operator)
+        home = self.resources.setdefault(stage.unit, len(self.resources))
         segments: list[FlowSegment] = []
+        own = 0
         for segment in stage.segments:
             if segment.repeat < 0 or segment.cycles < 0:
-                raise ContractError(f"stage {stage.name!r} has a negative count of firings or cycles", where=operator)
+                raise ContractError(f"stage {stage.name!r} has a negative count of firings or cycles", where=self.operator)
+            cycles = segment.cycles
             if not segment.transfers:
-                label = f"memory:{port}" if port is not None else LAUNCH if stage.name == LAUNCH else f"compute:{stage.unit}"
-                into.work[label] = into.work.get(label, 0) + segment.repeat * segment.cycles
-                segments.append((segment.repeat, segment.cycles, ()))
+                segments.append((segment.repeat, cycles, ()))
+                own += segment.repeat * cycles
                 continue
-            cycles_by_port, saved_all = self._transfers(operator, segment, kept_reads, kept_writes, into)
-            for name, cycles in cycles_by_port.items():
-                into.work[f"memory:{name}"] = into.work.get(f"memory:{name}", 0) + segment.repeat * cycles
+            by_port, saved_all = self._transfers(segment)
             if port is not None:
-                own = cycles_by_port.pop(port, 0)
-                longest = max((own, *cycles_by_port.values()))
-                duration = 0 if saved_all else longest + segment.cycles
-                latency = duration - longest if not saved_all else 0
-                into.work[f"memory:{port}"] = into.work.get(f"memory:{port}", 0) + segment.repeat * latency
+                cycles = 0 if saved_all else cycles
+                duration = max(by_port.values(), default=0) + cycles
+                by_port.pop(port, 0)
             else:
-                duration = combine(segment.cycles, max(cycles_by_port.values(), default=0), stage.overlap)
-                label = LAUNCH if stage.name == LAUNCH else f"compute:{stage.unit}"
-                into.work[label] = into.work.get(label, 0) + segment.repeat * segment.cycles
-            holds = tuple((resources.setdefault(PORT + name, len(resources)), cycles) for name, cycles in cycles_by_port.items() if cycles)
+                duration = combine(cycles, max(by_port.values(), default=0), stage.overlap)
+            own += segment.repeat * cycles
+            holds = tuple([(self.resources.setdefault(PORT + name, len(self.resources)), held) for name, held in by_port.items() if held])
             segments.append((segment.repeat, duration, holds))
+        if own:
+            self._book(f"memory:{port}" if port is not None else LAUNCH if stage.name == LAUNCH else f"compute:{stage.unit}", own)
         return home, tuple(segments)
 
-    def _transfers(
-        self, operator: str, segment: Segment, kept_reads: AbstractSet[str], kept_writes: AbstractSet[str], into: Lowered
-    ) -> tuple[dict[str, int], bool]:
-        """Cycles per port of one firing, and whether the schedule saved every off-chip byte of it; books bytes into ``into``."""
+    def _book(self, resource: str, cycles: int) -> None:
+        self.work[resource] = self.work.get(resource, 0) + cycles
+
+    def _transfers(self, segment: Segment) -> tuple[dict[str, int], bool]:
+        """Cycles per port of one firing, and whether the schedule saved every off-chip byte of it."""
         exact: dict[str, float] = {}
         saved = False
-        repeat, clock = segment.repeat, self.hardware.clock_hz
-        for transfer in segment.transfers:
-            if transfer.bytes < 0:
-                raise ContractError(f"moves {transfer.bytes} bytes of {transfer.tensor!r}", where=operator)
-            source = self.off_chip.get(transfer.source)
-            if source is not None:
-                if transfer.tensor in kept_reads:
-                    into.work[_SAVED_LOADS] = into.work.get(_SAVED_LOADS, 0) + repeat * transfer.bytes
-                    saved = True
-                    continue
-                into.read_bytes[source.name] = into.read_bytes.get(source.name, 0) + repeat * transfer.bytes
-                exact[source.name] = exact.get(source.name, 0.0) + transfer_cycles(source, clock, transfer.bytes, transfer.access_bytes)
-            target = self.off_chip.get(transfer.target)
-            if target is not None:
-                if source is None and transfer.tensor in kept_writes:
-                    into.work[_SAVED_STORES] = into.work.get(_SAVED_STORES, 0) + repeat * transfer.bytes
-                    saved = True
-                    continue
-                into.written_bytes[target.name] = into.written_bytes.get(target.name, 0) + repeat * transfer.bytes
-                exact[target.name] = exact.get(target.name, 0.0) + transfer_cycles(target, clock, transfer.bytes, transfer.access_bytes)
-        return {name: ceil(cycles) for name, cycles in exact.items()}, saved and not exact
+        repeat, off_chip = segment.repeat, self.lowering.off_chip
+        for move in segment.transfers:
+            if move.bytes < 0:
+                raise ContractError(f"moves {move.bytes} bytes of {move.tensor!r}", where=self.operator)
+            source, target = move.source, move.target
+            loads, stores = source in off_chip, target in off_chip
+            if loads and move.tensor in self.kept_reads:
+                self.kept_read_bytes += repeat * move.bytes
+                saved = True
+                continue
+            if stores and not loads and move.tensor in self.kept_writes:
+                self.kept_written_bytes += repeat * move.bytes
+                saved = True
+                continue
+            if loads:
+                self.read_bytes[source] = self.read_bytes.get(source, 0) + repeat * move.bytes
+                exact[source] = exact.get(source, 0.0) + self.lowering.cycles(source, move.bytes, move.access_bytes)
+            if stores:
+                self.written_bytes[target] = self.written_bytes.get(target, 0) + repeat * move.bytes
+                exact[target] = exact.get(target, 0.0) + self.lowering.cycles(target, move.bytes, move.access_bytes)
+        by_port = {name: ceil(cycles) for name, cycles in exact.items()}
+        for name, held in by_port.items():
+            self._book(f"memory:{name}", repeat * held)
+        return by_port, saved and not exact
 
 
 def _edge(operator: str, edge: Edge, numbers: dict[str, int]) -> FlowEdge:

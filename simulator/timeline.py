@@ -16,12 +16,14 @@ def spans(program: list[list[Step]], timings: list[list[Timing]], limit: int = L
     Where there are more than ``limit``, the longest are kept (the earlier one where two are equally long), in the same order.
     """
     found: list[Span] = []
+    labels: dict[str, str] = {}
     for steps, times in zip(program, timings, strict=True):
         for step, timing in zip(steps, times, strict=True):
             flow = timing.flow
             for (home, _), name, first, last in zip(flow.stages, flow.names, timing.first_start, timing.last_end, strict=True):
                 if first >= 0 and last > first:
-                    resource = LAUNCH if name == LAUNCH else resource_label(flow.resources[home])
+                    unit = flow.resources[home]
+                    resource = LAUNCH if name == LAUNCH else labels.get(unit) or labels.setdefault(unit, resource_label(unit))
                     found.append(Span(resource, step.item.operator, name, timing.start + first, timing.start + last))
     if len(found) <= limit:
         return tuple(found)
