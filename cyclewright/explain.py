@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cyclewright.metrics import Document, format_count
+from cyclewright.metrics import Document, format_bytes, format_count
 from hwspecs.vocabulary.errors import UnknownNameError
 from hwspecs.vocabulary.suggest import did_you_mean
 from hwspecs.vocabulary.units import format_quantity
@@ -66,11 +66,11 @@ def _time(document: Document, row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _bytes(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
-        ("off chip", format_quantity(row["dram_bytes"], "byte")),
-        ("compulsory", format_quantity(row["compulsory_bytes"], "byte")),
+        ("off chip", format_bytes(row["dram_bytes"])),
+        ("compulsory", format_bytes(row["compulsory_bytes"])),
     ]
     for memory, (read, written) in row["bytes_by_memory"].items():
-        lines.append((f"  {memory}", f"{format_quantity(read, 'byte')} read, {format_quantity(written, 'byte')} written"))
+        lines.append((f"  {memory}", f"{format_bytes(read)} read, {format_bytes(written)} written"))
     return lines
 
 

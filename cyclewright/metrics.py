@@ -59,6 +59,7 @@ def _produced_tokens(document: Document) -> float:
     return batch * _settings(document, "tokens", 1) if document.get("phase") in ("prefill", "encode") else batch
 
 
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _latency = _field("latency_s")
 
 METRICS: dict[str, Metric] = {
@@ -139,14 +140,24 @@ def format_metric(name: str, value: float, digits: int = 4) -> str:
     metric = METRICS[name]
     if metric.dimension == "ratio":
         return f"{100 * value:.{digits - 1}g} %"
+    if metric.dimension == "bytes":
+        return format_bytes(value, digits)
     if metric.dimension != "number":
         return format_quantity(value, metric.unit, digits)
     return f"{format_count(value, digits)}{' /s' if metric.unit else ''}"
 
 
+def format_bytes(value: float, digits: int = 4) -> str:
+    """Bytes with a decimal prefix throughout, so that the numbers of one table can be read against each other."""
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= factor:
+            return f"{value / factor:.{digits}g} {prefix}B"
+    return f"{value:.{digits}g} B"
+
+
 def format_count(value: float, digits: int = 4) -> str:
     """A plain number with a decimal prefix from ten thousand upwards: ``4.089 G``."""
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for factor, prefix in _PREFIXES:
         if abs(value) >= max(factor, 1e4):
             return f"{value / factor:.{digits}g} {prefix}"
     return f"{value:.{digits}g}"

@@ -68,7 +68,12 @@ def _title(document: Mapping[str, Any]) -> str:
     settings = document["settings"]
     phase = document["phase"]
     words = [phase] if phase and phase != "inference" else []
-    words += [f"{name} {settings[name]}" for name in ("batch", "context", "tokens") if settings.get(name)]
+    lengths = {name: settings[name] for name in ("batch", "context", "tokens") if settings.get(name)}
+    if phase == "decode" and lengths.get("tokens") == 1:
+        del lengths["tokens"]
+    if phase in ("prefill", "encode") and lengths.get("context") == lengths.get("tokens"):
+        lengths.pop("context", None)
+    words += [f"{name} {length}" for name, length in lengths.items()]
     words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
     return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
 
@@ -87,8 +92,7 @@ def show(document: Mapping[str, Any], top: int) -> None:
 
 
 def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from cyclewright.metrics import format_count, format_metric, metric_value
-    from hwspecs.vocabulary.units import format_quantity
+    from cyclewright.metrics import format_bytes, format_count, format_metric, metric_value
 
     def text(name: str) -> str:
         value = format_metric(name, metric_value(document, name))
@@ -98,9 +102,11 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     energy = sorted(document["energy_by_component"].items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name} {100 * joules / document['energy_j']:.3g} %" for name, joules in energy[:3]) if document["energy_j"] else ""
-    fit = "" if document["fits"] else "   does not fit"
     things = "tokens" if document["phase"] in ("decode", "prefill", "encode") else "inferences"
-    weights = f", weights {format_quantity(document['stored_weight_bytes'], 'byte')}"
+    room = next((f" of {format_bytes(size)}" for size, off_chip in document["capacities"].values() if off_chip), "")
+    held = f", weights {format_bytes(document['stored_weight_bytes'])}"
+    if document["kv_cache_bytes"]:
+        held += f", KV cache {format_bytes(document['kv_cache_bytes'])}"
     return [
         ("latency", text("latency_s")),
         ("bound by", f"{document['bound_by']}"),
@@ -110,14 +116,8 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("energy", text("energy_j") + (f"   ({parts})" if parts else "")),
         ("mean power", text("power_w")),
         ("off-chip", f"{text('dram_bytes')}, {text('extra_bytes')} beyond compulsory"),
-        ("memory", f"{text('peak_memory_bytes')} at peak{weights}{_cache(document)}{fit}"),
+        ("memory", f"{text('peak_memory_bytes')}{room} at peak{held}" + ("" if document["fits"] else "   DOES NOT FIT")),
     ]
-
-
-def _cache(document: Mapping[str, Any]) -> str:
-    from hwspecs.vocabulary.units import format_quantity
-
-    return f", KV cache {format_quantity(document['kv_cache_bytes'], 'byte')}" if document["kv_cache_bytes"] else ""
 
 
 def _heaviest(document: Mapping[str, Any], top: int) -> None:

@@ -33,15 +33,16 @@ def specs() -> None:
 @specs.command("list", short_help="Names of the library.")
 @json_option
 def list_specs(as_json: bool) -> None:
-    """List the names of the library."""
-    from hwspecs import list_hardware
+    """List the library: name, kinds of compute units, description."""
+    from hwspecs import describe_hardware
 
-    names = list_hardware()
+    found = describe_hardware()
     if as_json:
-        print_json({"specs": list(names)})
+        rows = [{"name": each.name, "family": each.family, "kinds": list(each.kinds), "description": each.description} for each in found]
+        print_json({"specs": rows})
         return
-    for name in names:
-        click.echo(name)
+    rows_of = [(each.name, ", ".join(each.kinds), " ".join(each.description.split())) for each in found]
+    table(("name", "units", "description"), rows_of, left=3, whole=True)
 
 
 @specs.command(short_help="Every number of a spec, with its source and citation.")
