@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.dataflow import PORT, Edge, Stage
 from mappings.systolic.problem import Product, Use, VectorWork
 from mappings.systolic.runs import RUNS_LIMIT, Loop, Runs, computing, moving, runs, scaled, spread, zipped
-from mappings.systolic.tiles import Array, Choice
+from mappings.systolic.tiles import FIRINGS_LIMIT, Array, Choice
 
 PARTIAL_SUMS = "partial sums"
 
@@ -59,6 +59,7 @@ class _Planner:
             if split.outer > 1:
                 self.loops.append(Loop(f"{group} outer", ((split.outer, 1),)))
             self.loops.append(Loop(group, split.variants()))
+        self.merged = self._merge()
         self.stages: list[Stage] = []
         self.edges: list[Edge] = []
         self.depth = 2 if site.array.double_buffered else 1
@@ -76,13 +77,35 @@ class _Planner:
         self.edges.extend(sources)
         last = self._finish_spilled(compute) if spilled else self._finish(compute)
         if spilled:
-            self.edges.append(Edge(last, self.prefix + "load sums", 1, 1, choice.split[choice.order[2]].count, 0))
+            self.edges.append(Edge(last, self.prefix + "load sums", 1, 1, self._count(choice.order[2]), 0))
         array_cycles = sum(repeat * cycles for repeat, cycles in firings)
         moved = sum(seg.repeat * move.bytes for stage in self.stages for seg in stage.segments for move in seg.transfers)
         return Plan(tuple(self.stages), tuple(self.edges), array_cycles, ceil(sum(self.vector.values())), moved)
 
-    def _trips(self, loop: Loop) -> int:
+    def _merge(self) -> bool:
+        """Let one firing stand for several consecutive tiles where there are more than ``FIRINGS_LIMIT``; totals stay exact."""
+        firings = prod(self._trips(loop) for loop in self.loops)
+        many = -(-firings // FIRINGS_LIMIT)
+        for place in range(len(self.loops) - 1, -1, -1):
+            if many <= 1:
+                break
+            loop = self.loops[place]
+            trips, size = self._trips(loop), loop.variants[0][1]
+            step = min(many, trips)
+            fewer = -(-trips // step)
+            points = sum(repeat * item for repeat, item in loop.variants)
+            last = points - (fewer - 1) * step * size
+            self.loops[place] = Loop(loop.group, ((fewer - 1, step * size), (1, last)) if fewer > 1 else ((1, last),))
+            many = -(-many // step)
+        return firings > FIRINGS_LIMIT
+
+    @staticmethod
+    def _trips(loop: Loop) -> int:
         return sum(repeat for repeat, _ in loop.variants)
+
+    def _count(self, groups: str) -> int:
+        """Firings of the loops of ``groups`` (first letters: ``b`` batch, ``m``, ``n``, ``k``)."""
+        return prod(self._trips(loop) for loop in self.loops if loop.group[0] in groups)
 
     def _uses(self, groups: str) -> tuple[list[Loop], int]:
         """The loops that move an operand of ``groups`` (inner ones that do not are dropped) and the firings that use one tile of it."""
@@ -118,10 +141,7 @@ class _Planner:
         return Edge(name, compute, uses, 1, 0, self.depth * uses)
 
     def _tiles(self, use: Use) -> int:
-        count = self.product.batch
-        for group in use.parts:
-            count *= self.choice.split[group].count
-        return count
+        return self._count("b" + "".join(use.parts))
 
     def _compute_runs(self) -> Runs:
         choice, array = self.choice, self.site.array
@@ -135,6 +155,8 @@ class _Planner:
             steps = ceil(folds / array.count) * (size[flow.time] + (0 if choice.streamed else ramp))
             return ceil(steps * array.slowdown)
 
+        if self.merged:
+            return scaled(runs(self.loops, lambda sizes: prod(sizes.get(group, whole[group]) for group in "mnk")), ceil(choice.cycles))
         if not choice.streamed:
             return runs(self.loops, cycles)
         # k streams through tiles that stay in the array: fill and drain fall to the last tile of k
@@ -149,8 +171,8 @@ class _Planner:
 
     def _rounds(self) -> tuple[int, int, int]:
         """(rounds of the outermost loop, tiles of k, tiles of the innermost loop) where partial sums are spilled."""
-        split, order = self.choice.split, self.choice.order
-        return self.product.batch * split[order[0]].count, split["k"].count, split[order[2]].count
+        order = self.choice.order
+        return self._count("b" + order[0]), self._count("k"), self._count(order[2])
 
     def _load_sums(self, compute: str) -> Edge:
         """Partial sums come back for every tile of k but the first."""
@@ -179,14 +201,13 @@ class _Planner:
 
     def _finish(self, compute: str) -> str:
         product, choice, site = self.product, self.choice, self.site
-        turns = choice.split["k"].count
-        tiles = product.batch * choice.split["m"].count * choice.split["n"].count
+        turns = self._count("k")
         loops = [loop for loop in self.loops if loop.group[0] != "k"]
         whole = {group: choice.split[group].size for group in "mn"}
         areas = runs(loops, lambda sizes: sizes.get("m", whole["m"]) * sizes.get("n", whole["n"]))
         source, consumed = compute, turns
         if product.epilogue.nests:
-            source, consumed = self._epilogue(product.epilogue, compute, areas, turns, tiles), 1
+            source, consumed = self._epilogue(product.epilogue, compute, areas, turns), 1
         stores = product.stores or {product.out.name: choice.moved["out"] - product.extra_bytes}
         parts = [(name, scaled(areas, size)) for name, size in stores.items()]
         store = self.prefix + "store"
@@ -194,7 +215,7 @@ class _Planner:
         self.edges.append(Edge(source, store, 1, consumed, 0, self.depth * consumed))
         return store
 
-    def _epilogue(self, work: VectorWork, compute: str, areas: Runs, turns: int, tiles: int) -> str:
+    def _epilogue(self, work: VectorWork, compute: str, areas: Runs, turns: int) -> str:
         site = self.site
         name = self.prefix + "epilogue"
         reads = {tensor: size for tensor, size in work.reads.items() if size > 0}

@@ -31,6 +31,9 @@ innermost one re-load anyway, or where swapping them spills partial sums."""
 FIRINGS_LIMIT = 200_000
 NEAR = 1.1
 """The alternative of the smallest working set may be this much slower than the fastest one."""
+PRICE = 0.05
+"""Candidates are ranked by their estimated cycles plus this share of the cycles that their transfers take: where the array is the
+bottleneck, a few cycles of fill saved are not worth loading everything again."""
 ACCUMULATOR_BYTES = 4.0
 """Partial sums are 32 bits wide (int32 for integers, fp32 for floats)."""
 
@@ -66,7 +69,8 @@ class Choice:
         needs: buffer (``ifmap``, ``filter``, ``ofmap``) to bytes; ``excess``: bytes by which the scratchpad is too small (0: fits).
         moved: ``a``, ``b``, ``out`` (final results and what the epilogue reads), ``spill`` (partial sums written; as many are
             read back) to bytes off chip.
-        cycles: of the array; ``estimate``: of the whole operator with loads and stores overlapped.
+        cycles: of the array; ``estimate``: of the whole operator with loads and stores overlapped; ``rank``: what candidates
+            are compared by (see ``PRICE``).
         streamed: k tiles follow each other through the array without a drain between them.
     """
 
@@ -78,6 +82,7 @@ class Choice:
     moved: Mapping[str, int]
     cycles: float
     estimate: float
+    rank: float
     working_set: int
     streamed: bool
 
@@ -101,10 +106,10 @@ class TileSearch:
         self._touched: dict[object, list[tuple[int, int]]] = {}
 
     def search(self, product: Product, flows: Sequence[Flow], array: Array) -> tuple[list[Choice], list[Choice]]:
-        """(candidates that fit, fastest first; the notable ones that do not, one per dataflow).
+        """(candidates that fit, best first; the notable ones that do not, one per dataflow).
 
-        The first list holds per dataflow the fastest candidate, the one that moves least and the one of the smallest working
-        set, as far as they differ and none is beaten by another in time, bytes and working set. If nothing fits, it is empty and the
+        The first list holds per dataflow the candidate of best rank, the one that moves least and the one of the smallest working
+        set, as far as they differ and none is beaten by another in rank, bytes and working set. If nothing fits, it is empty and the
         second list holds the candidates that are nearest to fitting.
         """
         import numpy as np
@@ -134,7 +139,7 @@ class TileSearch:
             kept.extend(own.values())
             if numbers[3] >= 0:
                 failing.append(_choice(flow, (m_cut, n_cut, k_cut), numbers[3], rows[3], array))
-        return sorted(kept, key=lambda choice: (choice.estimate, choice.bytes, choice.working_set)), failing
+        return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
 
     def candidates(self, product: Product, group: str, edge: int) -> list[Split]:
         """Splits of m, n or k that are tried where the array holds ``edge`` points of it."""
@@ -190,13 +195,13 @@ def _parameters(product: Product, array: Array) -> list[float]:
         array.bytes_per_cycle, a.bytes_per_value, b.bytes_per_value, out.bytes_per_value, a.least_bytes, b.least_bytes, out.least_bytes,
         float(product.extra_bytes), float(sum(product.stores.values())) if product.stores else -1.0, ACCUMULATOR_BYTES,
         float(array.double_buffered), float(buffers.get("all", -1)), float(buffers.get("ifmap", 0)), float(buffers.get("filter", 0)),
-        float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT,
+        float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT, PRICE,
     ]  # fmt: skip
 
 
 def _beats(one: Choice, row: list[float]) -> bool:
-    """Whether ``one`` is no slower, moves no more and needs no more than the candidate of score ``row``."""
-    return one.estimate <= row[0] and one.bytes <= row[1] and one.working_set <= row[2]
+    """Whether ``one`` ranks no worse, moves no more and needs no more than the candidate of score ``row``."""
+    return one.rank <= row[15] and one.bytes <= row[1] and one.working_set <= row[2]
 
 
 def _choice(flow: Flow, cut: tuple[list[Split], list[Split], list[Split]], number: int, row: list[float], array: Array) -> Choice:
@@ -214,6 +219,7 @@ def _choice(flow: Flow, cut: tuple[list[Split], list[Split], list[Split]], numbe
         {"a": int(row[5]), "b": int(row[6]), "out": int(row[7]), "spill": int(row[8])},
         row[9],
         row[0],
+        row[15],
         int(row[2]),
         flow.name == OUTPUT and order == 0 and single and split["k"].count > 1,
     )

@@ -18,13 +18,12 @@ last tiles and the folds of one of each along rows and along columns, and for th
 elements of a full tile and of all tiles."""
 
 (BATCH, M, N, K, ROWS, COLUMNS, COPIES, SLOWDOWN, BYTES_PER_CYCLE, A_BYTES, B_BYTES, OUT_BYTES, A_LEAST, B_LEAST, OUT_LEAST, EXTRA, STORES,
- SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT) = range(26)  # fmt: skip
+ SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE) = range(27)  # fmt: skip
 """Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad."""
 
-(ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A, AGAIN_B) = range(
-    15
-)
-"""Columns of a score."""
+(ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A,
+ AGAIN_B, RANK) = range(16)  # fmt: skip
+"""Columns of a score; ``RANK`` is the estimate plus ``PRICE`` times the cycles that all transfers take."""
 
 OUTPUT_STATIONARY, WEIGHT_STATIONARY, INPUT_STATIONARY = 0, 1, 2
 
@@ -102,6 +101,7 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
     work = _cycles(flow, order, m, n, k, p)
     rate = p[BYTES_PER_CYCLE]
     out[ESTIMATE] = max(work, moved / rate) + (a_tile + b_tile + out_tile) / rate
+    out[RANK] = out[ESTIMATE] + p[PRICE] * moved / rate
     out[MOVED], out[HELD], out[EXCESS], out[FIRINGS] = moved, need_a + need_b + need_out, excess, batch * mt * nt * kt
     out[A_MOVED], out[B_MOVED], out[OUT_MOVED], out[SPILLED] = a_pass * a_again, b_pass * b_again, out_moved, spilled
     out[CYCLES], out[NEED_A], out[NEED_B], out[NEED_OUT], out[AGAIN_A], out[AGAIN_B] = work, need_a, need_b, need_out, a_again, b_again
@@ -127,11 +127,11 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
 
     Returns:
         (picked, scores): ``picked[i]`` is the candidate's number ((order x |m| + im) x |n| + in) x |k| + ik, or -1, and ``scores[i]`` its
-        score; i = 0 the fastest that fits, 1 the one that moves least, 2 the smallest working set within ``NEAR`` of the fastest,
+        score; i = 0 the one of least rank that fits, 1 the one that moves least, 2 the smallest working set within ``NEAR`` of the fastest,
         3 the fastest that does not fit (where none fits: the nearest to fitting). Ties go to fewer bytes, then to the first.
     """
     count = 3 * m.shape[0] * n.shape[0] * k.shape[0]
-    table = np.empty((count, 15))
+    table = np.empty((count, 16))
     index = 0
     for order in range(3):
         for i in range(m.shape[0]):
@@ -148,7 +148,7 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
     for index in range(count):
         row = table[index]
         if row[EXCESS] <= 0.0 and (not bounded or row[FIRINGS] <= p[LIMIT]):
-            if picked[0] < 0 or _better(row, table[picked[0]], ESTIMATE, MOVED, HELD):
+            if picked[0] < 0 or _better(row, table[picked[0]], RANK, MOVED, HELD):
                 picked[0] = index
             if picked[1] < 0 or _better(row, table[picked[1]], MOVED, ESTIMATE, HELD):
                 picked[1] = index
@@ -162,7 +162,7 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
             first, second = (ESTIMATE, EXCESS) if picked[0] >= 0 else (EXCESS, ESTIMATE)
             if picked[3] < 0 or _better(row, table[picked[3]], first, second, MOVED):
                 picked[3] = index
-    scores = np.zeros((4, 15))
+    scores = np.zeros((4, 16))
     for place in range(4):
         if picked[place] >= 0:
             scores[place] = table[picked[place]]

@@ -89,7 +89,7 @@ def walk(nest, shapes, groups, batch, choice, rows, columns):
 def score_twin(flow, order, m, n, k, p):
     """The kernel's score of one candidate, stated again in plain Python. Tables and parameters as the kernel's docstring says."""
     (batch, big_m, big_n, big_k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
-     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit) = p  # fmt: skip
+     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price) = p  # fmt: skip
     trips = {"m": m[0], "n": n[0], "k": k[0]}
     loops = ("mnk", "mkn", "nkm")[order]
     a_tile, b_tile, o_tile = ceil(m[10] * k[10] * a_bytes), ceil(n[10] * k[12] * b_bytes), ceil(m[12] * n[12] * o_bytes)
@@ -132,4 +132,5 @@ def score_twin(flow, order, m, n, k, p):
     out_moved = (stores if stores >= 0 else o_pass) + extra
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2 * spilled
     estimate = max(cycles, moved / rate) + (a_tile + b_tile + o_tile) / rate
-    return (estimate, moved, need_a + need_b + need_o, excess, batch * trips["m"] * trips["n"] * trips["k"])
+    firings = batch * trips["m"] * trips["n"] * trips["k"]
+    return (estimate, moved, need_a + need_b + need_o, excess, firings, estimate + price * moved / rate)
