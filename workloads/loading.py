@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnknownNameError
 from hwspecs.vocabulary.formats import format_names
 from hwspecs.vocabulary.suggest import did_you_mean
-from workloads.graph import OperatorGraph
+from workloads.graph import OperatorGraph, Role
 from workloads.single import SYNTAX, single_operator
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def load_model(
         from workloads.onnx_import import import_onnx
 
         graph = import_onnx(name_or_path, dims=dims, batch=batch, unknown_op=unknown_op)
+        wanted = format if _states_quantization(graph) else wanted
     return _lowered(graph, wanted, sparsity, fuse)
 
 
@@ -165,6 +166,12 @@ def _transformer_graph(config: TransformerConfig, phase: str | None, batch: int,
     if context is not None:
         raise ArgumentError(f"context does not apply to {config.name}", where="context", hint="an encoder takes tokens")
     return encoder_graph(config, batch=batch, tokens=tokens)
+
+
+def _states_quantization(graph: OperatorGraph) -> bool:
+    """True if the file stores weights as integers, or in a float format of 8 bits or less."""
+    weights = [tensor.format for tensor in graph.tensors.values() if tensor.role is Role.WEIGHT]
+    return any(stored.family == "int" or stored.bits <= 8 for stored in weights)
 
 
 def _lowered(graph: OperatorGraph, format: str | None, sparsity: str | None, fuse: bool) -> OperatorGraph:

@@ -255,3 +255,33 @@ def test_unknown_operators_move_their_bytes(tmp_path):
     assert isinstance(operator, Operator)
     assert (operator.kind, operator.inputs, operator.outputs) == ("unknown", ("x", "w"), ("y",))
     assert "com.example.Special" in graph.notes[0]
+
+
+def test_a_default_format_spares_files_that_are_quantized(tmp_path):
+    constants = {"s": np.array(1, np.float32), "z": np.array(0, np.int8), "w": np.zeros((4, 3, 3, 3), np.int8)}
+    nodes = [
+        node("QuantizeLinear", "xsz", "q"),
+        node("DequantizeLinear", "qsz", "d"),
+        node("DequantizeLinear", "wsz", "u"),
+        node("Conv", "du", "y"),
+    ]
+    path = write(tmp_path, nodes, {"x": [1, 3, 8, 8]}, "y", constants)
+    graph = load_model(path, default_format="bf16")
+    assert counts(graph).weight_bytes == 108
+    conv = next(operator for operator, _, _ in graph.walk() if operator.kind == "conv")
+    assert [graph.tensors[read.tensor].format.name for read in conv.nests[0].reads] == ["int8", "int8"]
+    assert graph.tensors["y"].format.name == "fp32"
+    assert counts(load_model(path, format="bf16")).weight_bytes == 216
+    plain = write(tmp_path, [node("MatMul", "xw", "y")], {"x": [2, 3]}, "y", {"w": zeros(3, 5)})
+    assert [counts(load_model(plain, **given)).weight_bytes for given in ({}, {"default_format": "bf16"})] == [60, 30]
+
+
+def test_interpolation_at_points_of_the_data(tmp_path):
+    nodes = [node("GridSample", "xg", "y", mode="linear")]
+    graph = load_model(write(tmp_path, nodes, {"x": [1, 3, 8, 8], "g": [1, 5, 6, 2]}, "y"))
+    assert counts(graph).vector_ops == 3 * 5 * 6 * 2 * 4
+
+
+def test_files_of_old_opsets_are_converted(tmp_path):
+    graph = load_model(write(tmp_path, [node("Relu", "x", "y")], {"x": [2, 3]}, "y", opset=6))
+    assert counts(graph).vector_ops == 6

@@ -45,6 +45,7 @@ def import_onnx(path: str | Path, *, dims: Mapping[str, int] | None = None, batc
     shown.update({f"dim.{name}": size for name, size in (dims or {}).items()})
     context = Context(GraphBuilder(Path(path).stem, "fp32", shown), default_opset(model), model.opset_import)
     context.builder.notes.extend(notes)
+    context.leaving = frozenset(value.name for value in model.graph.output)
     _enter(model, pinned, context, where)
     _stated_types(model, context)
     nodes = ordered_nodes(model, where)
@@ -117,6 +118,10 @@ def _import_node(node: Node, context: Context, unknown_op: str) -> None:
                 context.learn_constant(name, element, shape, None)
                 if node.op in _ONE_TO_ONE and sources:
                     context.origins[name] = context.origins.get(sources[0], sources[0])
+                if node.op == "DequantizeLinear":
+                    context.stored_as[name] = context.types[sources[0]][0]
+                elif node.op in _ONE_TO_ONE and sources and sources[0] in context.stored_as and node.op != "Cast":
+                    context.stored_as[name] = context.stored_as[sources[0]]
         return
     if handler is None:
         _unknown(node, context, unknown_op)

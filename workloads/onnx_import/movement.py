@@ -197,5 +197,6 @@ HANDLERS: Mapping[str, Callable[[Context, Node], None]] = {
     "Identity": _same, "Dropout": _same, "Reshape": _view, "Flatten": _view, "Squeeze": _view, "Unsqueeze": _view, "Transpose": _transpose,
     "Concat": _concat, "Slice": _slice, "Split": _split, "Pad": _pad, "Expand": _expand, "Tile": _expand, "Gather": _gather,
     "GatherElements": _by_data, "GatherND": _by_data, "ReverseSequence": _by_data, "ScatterElements": _scatter, "ScatterND": _scatter,
+    "Scatter": _scatter,
     "Trilu": _scatter, "DepthToSpace": _blocks, "SpaceToDepth": _blocks, "OneHot": _one_hot, "ConstantOfShape": _same, "Range": _same,
 }  # fmt: skip

@@ -13,7 +13,8 @@ from workloads.onnx_import.folding import FOLD_LIMIT
 
 _FORMATS = {
     1: "fp32", 2: "int8", 3: "int8", 4: "int16", 5: "int16", 6: "int32", 7: "int64", 9: "int8", 10: "fp16", 11: "fp64", 12: "int32",
-    13: "int64", 16: "bf16", 17: "fp8", 18: "fp8", 19: "fp8", 20: "fp8", 21: "int4", 22: "int4", 23: "fp4",
+    13: "int64", 16: "bf16", 17: "fp8", 18: "fp8", 19: "fp8", 20: "fp8", 21: "int4", 22: "int4", 23: "fp4", 24: "fp8",
+    25: "int2", 26: "int2",
 }  # fmt: skip
 """ONNX element type to number format (bool and unsigned types as the signed type of their width)."""
 _INDEX_TYPES = frozenset((7, 9, 13))
@@ -68,7 +69,13 @@ class Node:
 
 
 class Context:
-    """Names, types and constants of the walk, and the builder that it fills."""
+    """Names, types and constants of the walk, and the builder that it fills.
+
+    Attributes:
+        types: element type and shape; arrays: values of small constants; constants: what does not depend on the inputs.
+        origins: a constant to the one that it is a view of; stated: types that the file states for inner tensors.
+        stored_as: element type of the integers behind a dequantized tensor; leaving: names of the graph's outputs.
+    """
 
     def __init__(self, builder: GraphBuilder, opset: int, opset_imports: Any) -> None:
         self.builder = builder
@@ -79,6 +86,8 @@ class Context:
         self.constants: set[str] = set()
         self.origins: dict[str, str] = {}
         self.stated: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.stored_as: dict[str, int] = {}
+        self.leaving: frozenset[str] = frozenset()
         self._same: dict[str, str] = {}
         self._names: dict[int, str] = {}
 
@@ -111,8 +120,8 @@ class Context:
         return self.types[name][1]
 
     def format(self, name: str) -> str:
-        """Number format of a tensor."""
-        element = self.types[name][0]
+        """Number format that a tensor is stored in: that of its element type, or of the integers it was dequantized from."""
+        element = self.stored_as.get(name, self.types[name][0])
         if element not in _FORMATS:
             raise UnsupportedError(f"tensor {name!r} has element type {element} (text, complex or unset)", hint="only numbers are covered")
         return _FORMATS[element]

@@ -10,6 +10,7 @@ from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnknownNameErro
 from hwspecs.vocabulary.suggest import did_you_mean
 
 _OLDEST_OPSET = 7
+_CONVERTED_OPSET = 8
 _LARGEST = 1 << 31
 
 
@@ -17,7 +18,7 @@ def read_proto(path: Path) -> Any:
     """The ``ModelProto`` of ``path``; external data are not touched, model-local functions are expanded.
 
     Raises:
-        ModelError: no such file, not an ONNX file, cut off, without a graph, or older than opset 7.
+        ModelError: no such file, not an ONNX file, cut off, without a graph, or too old to convert.
     """
     import onnx
 
@@ -32,17 +33,26 @@ def read_proto(path: Path) -> Any:
         ) from error
     if not model.graph.node and not model.graph.output:
         raise ModelError("holds no graph", where=where, hint="export the model again: the file is empty or of another kind")
-    opset = default_opset(model)
-    if opset < _OLDEST_OPSET:
-        raise ModelError(
-            f"is written in opset {opset}, whose broadcasting rules are not supported", where=where,
-            hint=f"convert it with onnx.version_converter to opset {_OLDEST_OPSET} or later",
-        )  # fmt: skip
+    if default_opset(model) < _OLDEST_OPSET:
+        model = _renewed(model, where)
     if model.functions:
         from onnx.inliner import inline_local_functions
 
         model = inline_local_functions(model)
     return model
+
+
+def _renewed(model: Any, where: str) -> Any:
+    """A model of an old opset, whose operators broadcast by other rules, in a newer one."""
+    from onnx import version_converter
+
+    try:
+        return version_converter.convert_version(model, _CONVERTED_OPSET)
+    except Exception as error:
+        raise ModelError(
+            f"is written in opset {default_opset(model)} and cannot be converted to a newer one", where=where,
+            hint=f"export it again in opset {_OLDEST_OPSET} or later",
+        ) from error  # fmt: skip
 
 
 def default_opset(model: Any) -> int:

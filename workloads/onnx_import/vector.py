@@ -22,7 +22,7 @@ _SIMPLE: Mapping[str, str] = {
     "Equal": "compare", "Greater": "compare", "Less": "compare", "GreaterOrEqual": "compare", "LessOrEqual": "compare",
     "IsNaN": "compare", "IsInf": "compare", "And": "logic", "Or": "logic", "Xor": "logic", "Not": "logic", "BitwiseAnd": "logic",
     "BitwiseOr": "logic", "BitwiseXor": "logic", "BitwiseNot": "logic", "BitShift": "shift", "Mod": "mod",
-    "QuantizeLinear": "quantize", "DequantizeLinear": "dequantize",
+    "QuantizeLinear": "quantize",
 }  # fmt: skip
 _CHEAP_POWERS = {2.0: "square", 0.5: "sqrt", 1.0: "identity", -1.0: "reciprocal", -0.5: "rsqrt"}
 _FOLDED = frozenset(("add", "mul", "max", "min", "logic"))
@@ -30,7 +30,7 @@ _FOLDED = frozenset(("add", "mul", "max", "min", "logic"))
 
 def _elementwise(context: Context, node: Node) -> None:
     function = _SIMPLE[node.op]
-    if node.op in ("Clip", "QuantizeLinear", "DequantizeLinear"):
+    if node.op in ("Clip", "QuantizeLinear"):
         reads = [node.input(0)]
     else:
         reads = [name for name in node.inputs if name and not context.is_scalar(name)]
@@ -91,6 +91,17 @@ def _cast(context: Context, node: Node) -> None:
             context.types[node.outputs[0]] = element, context.shape(node.input(0))
         return
     emit(context, node, "elementwise", "cast", [node.input(0)], VECTOR_OPS["cast"])
+
+
+def _dequantize(context: Context, node: Node) -> None:
+    """The same integers, read with a scale by whoever reads them, as runtimes execute quantize-dequantize pairs."""
+    source, out = node.input(0), node.outputs[0]
+    if out in context.leaving:
+        emit(context, node, "elementwise", "dequantize", [source], VECTOR_OPS["dequantize"])
+        return
+    context.stored_as[out] = context.types[source][0]
+    context.builder.tensor(out, context.shape(out), format=context.format(out), alias_of=context.tensor(source))
+    context.builder.operator("view", (source,), (out,), name=context.operator_name(node), origin=node.origin)
 
 
 def _dynamic_quantize(context: Context, node: Node) -> None:
@@ -207,6 +218,31 @@ def _topk(context: Context, node: Node) -> None:
     )
 
 
+def _rotary(context: Context, node: Node) -> None:
+    """Two multiplies and an add per element; the tables of sines and cosines are taken to stay on chip."""
+    emit(context, node, "elementwise", "rope", [node.input(0)], VECTOR_OPS["rope"])
+
+
+def _grid_sample(context: Context, node: Node) -> None:
+    """As ``Resize``: a multiply and an add per tap (2 taps per spatial axis for linear, 4 for cubic), at points that the data choose."""
+    rank = len(context.shape(node.input(0))) - 2
+    taps = {"n": 0, "l": 2**rank, "b": 2**rank, "c": 4**rank}[node.attribute("mode", "linear")[0]]
+    if node.attribute("mode", "linear") == "bicubic":
+        taps = 4**rank
+    builder, out = context.builder, context.output(node.outputs[0])
+    dims = point_dims(len(out.shape))
+    x, grid = builder_tensor(context, node.input(0)), builder_tensor(context, node.input(1))
+    reads = (
+        Operand(x.name, plain_axes((*dims[:2], *([None] * rank)))),
+        Operand(grid.name, plain_axes((dims[0], *dims[2:], None))),
+    )
+    step = Nest(tuple(zip(dims, out.shape, strict=True)), "interpolate", reads, (Operand(out.name, plain_axes(dims)),), 2 * taps)
+    builder.operator(
+        "elementwise", (x.name, grid.name), (out.name,), (step,), name=context.operator_name(node), attributes={"function": "grid_sample"},
+        origin=node.origin,
+    )  # fmt: skip
+
+
 def _cumsum(context: Context, node: Node) -> None:
     emit(context, node, "scan", "add", [node.input(0)], 1)
 
@@ -238,9 +274,11 @@ def _resize(context: Context, node: Node) -> None:
 
 HANDLERS: Mapping[str, Callable[[Context, Node], None]] = {
     **dict.fromkeys(_SIMPLE, _elementwise), **dict.fromkeys(_REDUCTIONS, _reduce), "Cast": _cast, "CastLike": _cast,
-    "DynamicQuantizeLinear": _dynamic_quantize, "BatchNormalization": _batchnorm, "LayerNormalization": _norm,
+    "DynamicQuantizeLinear": _dynamic_quantize, "DequantizeLinear": _dequantize,
+    "BatchNormalization": _batchnorm, "LayerNormalization": _norm,
     "RMSNormalization": _norm, "InstanceNormalization": _norm, "GroupNormalization": _norm, "LpNormalization": _norm,
     "MeanVarianceNormalization": _norm, "Softmax": _softmax, "LogSoftmax": _softmax, "Hardmax": _softmax, "LRN": _lrn,
     "MaxPool": _pool, "AveragePool": _pool, "LpPool": _pool, "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool,
     "GlobalLpPool": _global_pool, "TopK": _topk, "CumSum": _cumsum, "Resize": _resize, "Upsample": _resize,
+    "RotaryEmbedding": _rotary, "GridSample": _grid_sample,
 }  # fmt: skip
