@@ -285,3 +285,59 @@ def test_interpolation_at_points_of_the_data(tmp_path):
 def test_files_of_old_opsets_are_converted(tmp_path):
     graph = load_model(write(tmp_path, [node("Relu", "x", "y")], {"x": [2, 3]}, "y", opset=6))
     assert counts(graph).vector_ops == 6
+
+
+def test_an_encoder_layer_as_exporters_write_it(tmp_path):
+    """Projections, heads split by reshape and transpose, attention, MLP with an erf GELU: 12 h^2 + 2 S h MACs per position."""
+    batch, length, hidden, heads = 2, 16, 64, 4
+    dim = hidden // heads
+    constants = {"shape": np.array([0, 0, heads, dim]), "flat": np.array([0, 0, hidden]), "scale": np.array(dim**0.5, np.float32)}
+    constants |= {"root2": np.array(2**0.5, np.float32), "one": np.array(1, np.float32), "half": np.array(0.5, np.float32)}
+    nodes = []
+
+    def linear(x: str, name: str, wide: int, width: int) -> str:
+        constants.update({f"{name}.w": zeros(wide, width), f"{name}.b": zeros(width)})
+        nodes.extend([node("MatMul", [x, f"{name}.w"], [f"{name}.p"]), node("Add", [f"{name}.p", f"{name}.b"], [name])])
+        return name
+
+    def norm(x: str, name: str) -> str:
+        constants.update({f"{name}.g": zeros(hidden), f"{name}.b": zeros(hidden)})
+        nodes.append(node("LayerNormalization", [x, f"{name}.g", f"{name}.b"], [name]))
+        return name
+
+    for name, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
+        linear("x", name, hidden, hidden)
+        nodes.extend([node("Reshape", [name, "shape"], [f"{name}4"]), node("Transpose", [f"{name}4"], [f"{name}t"], perm=order)])
+    nodes.extend(
+        [
+            node("MatMul", ["qt", "kt"], ["s"]),
+            node("Div", ["s", "scale"], ["ss"]),
+            node("Softmax", ["ss"], ["p"], axis=-1),
+            node("MatMul", ["p", "vt"], ["o"]),
+            node("Transpose", ["o"], ["ot"], perm=[0, 2, 1, 3]),
+            node("Reshape", ["ot", "flat"], ["of"]),
+        ]
+    )
+    nodes.append(node("Add", ["x", linear("of", "proj", hidden, hidden)], ["r1"]))
+    n1 = norm("r1", "n1")
+    up = linear(n1, "up", hidden, 4 * hidden)
+    nodes.extend(
+        [
+            node("Div", [up, "root2"], ["g1"]),
+            node("Erf", ["g1"], ["g2"]),
+            node("Add", ["g2", "one"], ["g3"]),
+            node("Mul", [up, "g3"], ["g4"]),
+            node("Mul", ["g4", "half"], ["g5"]),
+        ]
+    )
+    nodes.append(node("Add", [n1, linear("g5", "down", 4 * hidden, hidden)], ["r2"]))
+    norm("r2", "y")
+    graph = load_model(write(tmp_path, nodes, {"x": ["batch", length, hidden]}, "y", constants), batch=batch)
+    found = counts(graph)
+    assert found.macs == batch * length * (12 * hidden**2 + 2 * length * hidden)
+    assert found.parameters == 12 * hidden**2 + 13 * hidden
+    kinds = [operator.kind for operator, _, _ in graph.walk()]
+    assert kinds.count("attention") == 1
+    assert kinds.count("gemm") == 6
+    assert kinds.count("norm") == 2
+    assert kinds.count("softmax") == 0
