@@ -149,7 +149,7 @@ _GEMM = KernelClass(
 )  # fmt: skip
 _PREFILL = KernelClass(
     PREFILL, PrefillConstants,
-    {"compute_efficiency": 0.7, "fill_keys": 60, "operand_bytes_per_flop": 0.015, "pre_passes": 1.5, "launch": 1e-5, "overlap": 1.5},
+    {"compute_efficiency": 0.7, "fill_keys": 100, "operand_bytes_per_flop": 0.009, "pre_passes": 1.5, "launch": 1e-5, "overlap": 4},
     {"compute_efficiency": 1.0, "overlap": 8.0}, prefill_seconds, attention_roofline,
 )  # fmt: skip
 _DECODE = KernelClass(
