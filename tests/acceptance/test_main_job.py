@@ -74,7 +74,7 @@ def test_json_round_trip_into_every_plot(result: cw.Result, tmp_path: Path) -> N
         plots.write_roofline(document, tmp_path / f"roofline.{suffix}")
         plots.write_breakdown(document, tmp_path / f"breakdown.{suffix}")
         assert (tmp_path / f"roofline.{suffix}").stat().st_size > 1000
-    html = report.render(document)
+    html = report.render(document).replace("<wbr>", "")  # long names may break
     assert all(row.name.split("/")[-1] in html for row in result.operators if row.time_s > 0)
 
 
