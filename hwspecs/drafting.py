@@ -75,6 +75,8 @@ def draft(tree: Node) -> Draft:
             _header(result, key, tree.value[key])
     if "schema" not in tree.value:
         result.fail(tree.mark, "schema", "missing", f"write schema: {SCHEMA_VERSION}")
+    if "name" not in tree.value:
+        result.fail(tree.mark, "name", "missing", "write name: my-chip")
     _walk(result, tree, (), Provenance())
     return result
 

@@ -7,6 +7,7 @@ what-if over every leaf costs a fraction of a millisecond each.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -167,20 +168,24 @@ def _read_draft(path: Path, files: list[Path], chain: tuple[Path, ...]) -> Draft
 
 
 def _compile(whole: Draft, files: tuple[Path, ...]) -> Spec:
-    if "name" not in whole.header:
-        whole.fail(whole.root, "name", "missing", "write name: my-chip")
     broken_extends = any("extends" in error.what for error in whole.errors)
     leaves: dict[str, Leaf] = {}
     attributes: dict[str, Attribute] = {}
     if not broken_extends:
         leaves, attributes = read_leaves(whole)
-    errors = whole.errors
-    if not errors:
-        errors = [*check(leaves, str(whole.root))]
+    between = [] if broken_extends else check(leaves, str(whole.root))
+    blamed = {_section(error) for error in whole.errors}
+    errors = [*whole.errors, *(error for error in between if _section(error) not in blamed)]
     if errors:
         raise ErrorList(sort_errors(errors))
     header = {key: str(node.value) for key, node in whole.header.items()}
     return Spec(header, leaves, attributes, str(whole.root), build(header, leaves), files)
+
+
+def _section(error: CyclewrightError) -> str:
+    """The top-level key that an error is about; what must hold between leaves is not judged in a section with broken leaves."""
+    head = re.split(r"[.:]", error.what, maxsplit=1)[0]
+    return "unit" if head == "default_format" else head
 
 
 def resolve_leaf(hardware: Hardware, path: str) -> str:

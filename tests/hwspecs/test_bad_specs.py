@@ -1,6 +1,12 @@
 """Every kind of bad spec: one located message each, with what to do about it."""
 
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hwspecs import load_hardware, validate_file
 from hwspecs.vocabulary.errors import ErrorList, InvalidInput, UnknownNameError
@@ -321,6 +327,17 @@ def test_faults_of_the_base_are_located_in_the_base(tmp_path):
     assert found == ["base.yaml:11:11: unit.array.rows: 0 is out of range; must be at least 1"]
 
 
+def test_faults_in_sections_that_are_otherwise_good_are_told_together(tmp_path):
+    text = changed("fallback: vector", "fallback: vecter", changed('"10 GB/s"', "10"))
+    found = faults(tmp_path, text)
+    assert [fault.split(": ")[1] for fault in found] == ["unit.array.fallback", "memory.dram.bandwidth"]
+
+
+def test_a_child_needs_a_name_of_its_own(tmp_path):
+    write(tmp_path, GOOD, "base.yaml")
+    assert faults(tmp_path, "schema: 1\nextends: base.yaml\n") == ["small.yaml:1:1: name: missing; write name: my-chip"]
+
+
 def test_missing_file_and_unknown_name(tmp_path):
     write(tmp_path, GOOD)
     with pytest.raises(UnknownNameError, match=r"no such file: .*smal.yaml; did you mean small.yaml"):
@@ -328,3 +345,51 @@ def test_missing_file_and_unknown_name(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown hardware 'nvidia-h100'; did you mean nvidia-h100-sxm"):
         load_hardware("nvidia-h100")
     assert len(validate_file(tmp_path / "none.yaml")) == 1
+
+
+LINES = GOOD.splitlines(keepends=True)
+_WORDS = st.sampled_from(
+    [
+        "-1",
+        "0",
+        "1e400",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        '"3 TB/s"',
+        '"5 s"',
+        "abc",
+        "{value: 3}",
+        "{low: 1}",
+        "&a 1",
+        "*a",
+        "'",
+        "\t",
+        ": x",
+        "ä",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(LINES) - 1), st.sampled_from(["drop", "double", "value", "key", "indent"]), _WORDS)
+def test_any_damage_is_read_or_refused_with_a_place(at, how, word):
+    """A traceback, a NaN or a fault without a place would be a defect of ours, whatever the damage."""
+    lines = list(LINES)
+    key, colon, value = lines[at].partition(":")
+    lines[at] = {
+        "drop": "",
+        "double": lines[at] * 2,
+        "value": f"{key}: {word}\n" if colon else word,
+        "key": f"{key}x{colon}{value}",
+        "indent": " " + lines[at],
+    }[how]
+    with TemporaryDirectory() as folder:
+        path = write(Path(folder), "".join(lines))
+        found = validate_file(path)
+        for fault in found:
+            assert re.match(r".*small\.yaml:\d+:\d+$", fault.where or ""), fault
+            assert fault.hint
+        if not found:
+            load_hardware(path)

@@ -72,6 +72,12 @@ def test_nested_anchors_cannot_blow_up():
         parse_yaml("\n".join(lines), "f")
 
 
+@pytest.mark.parametrize("levels", [1000, 12_000])
+def test_deep_nesting_is_refused(levels):
+    with pytest.raises(ErrorList, match="nested too deeply"):
+        parse_yaml("[" * levels + "]" * levels, "f")
+
+
 def test_files(tmp_path):
     with pytest.raises(ErrorList, match="cannot read the file"):
         load_yaml(tmp_path / "none.yaml")
