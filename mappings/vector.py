@@ -143,7 +143,7 @@ def _tiles(moved: int, operator: Operator, chip: Memory | None) -> int:
 def _stream(
     unit: str, dram: str, chip: str, loads: Mapping[str, int], stores: Mapping[str, int], cycles: int, tiles: int, depth: int
 ) -> tuple[tuple[Stage, ...], tuple[Edge, ...]]:
-    """Load, work and store stages of ``tiles`` firings each, totals exact."""
+    """Store, work and load stages of ``tiles`` firings each, totals exact; the store first, so that the port drains before it fills."""
     work = Stage("work", unit, _even({"": cycles}, tiles, "", "", True))
     stages = []
     edges = []
@@ -154,7 +154,7 @@ def _stream(
     if any(stores.values()):
         stages.append(Stage("store", PORT + dram, _even(stores, tiles, chip, dram, False)))
         edges.append(Edge("work", "store", 1, 1, 0, depth))
-    return tuple(stages), tuple(edges)
+    return tuple(reversed(stages)), tuple(edges)
 
 
 def _even(totals: Mapping[str, int], tiles: int, source: str, target: str, cycles: bool) -> tuple[Segment, ...]:

@@ -19,6 +19,7 @@ from mappings.systolic.folds import Flow, fold_cycles, sram_counts
 from mappings.systolic.problem import ROW_FUNCTIONS, Product
 from mappings.systolic.runs import Loop, Runs, computing, runs, scaled, zipped
 from mappings.systolic.splits import Split, splits
+from mappings.systolic.stages import served_order
 from mappings.systolic.tiles import ACCUMULATOR_BYTES, FIRINGS_LIMIT, flows_for
 from workloads.graph import Operator, Tensor
 
@@ -163,7 +164,13 @@ class _Chain:
             f"memory {self.setting.site.dram}": transfer,
         }
         return Alternative(
-            tiling.name, tuple(stages), tuple(edges), tiling.working_set, ceil(tiling.estimate), self._actions(tiling), breakdown
+            tiling.name,
+            served_order(stages, self.setting.site.dram),
+            tuple(edges),
+            tiling.working_set,
+            ceil(tiling.estimate),
+            self._actions(tiling),
+            breakdown,
         )
 
     def _stages(self, tiling: _Tiling) -> tuple[list[Stage], list[Edge]]:

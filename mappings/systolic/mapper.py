@@ -134,15 +134,15 @@ def _alternative(
     edges: list[Edge] = []
     plans: list[Plan] = []
     actions: dict[str, float] = {}
+    stored = ""
     for place, (product, choice) in enumerate(zip(found, picked, strict=True)):
         prefix = f"{place} " if len(found) > 1 else ""
         work = _vector_cycles(product, operator, tensors, setting)
         made = plan(product, choice, setting.site, work, prefix)
         if stages:
-            firsts = [
-                stage.name for stage in made.stages if not any(edge.target == stage.name and edge.initial == 0 for edge in made.edges)
-            ]
-            edges.extend(Edge(stages[-1].name, name, 0, 0, 0, 0) for name in firsts)
+            fed = {edge.target for edge in made.edges if not edge.initial}
+            edges.extend(Edge(stored, stage.name, 0, 0, 0, 0) for stage in made.stages if stage.name not in fed)
+        stored = prefix + "store"
         stages.extend(made.stages)
         edges.extend(made.edges)
         plans.append(made)

@@ -41,13 +41,33 @@ def plan(product: Product, choice: Choice, site: Site, vector_cycles: dict[str, 
 
     Each operand has a load stage that fires once per tile loaded and leaves one token for each tile of work that uses it; the
     array fires once per tile; results leave once per finished tile (or per spill). An edge holds two tiles where the scratchpad
-    is double-buffered, else one.
+    is double-buffered, else one. Stages are listed in the order of ``served_order``.
 
     Args:
         vector_cycles: cycles of all vector work of ``prologue_a``, ``prologue_b``, ``epilogue``.
         prefix: of the stages' names.
     """
     return _Planner(product, choice, site, vector_cycles, prefix).plan()
+
+
+def served_order(stages: list[Stage], dram: str) -> tuple[Stage, ...]:
+    """``stages`` in the order in which a port or unit serves those that may start: the first in the list goes first.
+
+    Results leave before new tiles are fetched, or else loads would fill every buffer while the array waits for room; among loads the
+    small ones go first, or else the large ones would run ahead and leave the array without its other operand; of two stages on
+    one unit the one nearer to the store goes first.
+    """
+
+    def key(stage: Stage) -> tuple[int, float]:
+        moves = [(segment.repeat, move) for segment in stage.segments for move in segment.transfers]
+        if not moves:
+            return (2, 0.0)
+        if any(move.target == dram for _, move in moves):
+            return (0, 0.0)
+        return (1, sum(repeat * move.bytes for repeat, move in moves) / stage.firings)
+
+    ports = sorted((stage for stage in stages if key(stage)[0] < 2), key=key)
+    return (*ports, *reversed([stage for stage in stages if key(stage)[0] == 2]))
 
 
 class _Planner:
@@ -80,7 +100,7 @@ class _Planner:
             self.edges.append(Edge(last, self.prefix + "load sums", 1, 1, self._count(choice.order[2]), 0))
         array_cycles = sum(repeat * cycles for repeat, cycles in firings)
         moved = sum(seg.repeat * move.bytes for stage in self.stages for seg in stage.segments for move in seg.transfers)
-        return Plan(tuple(self.stages), tuple(self.edges), array_cycles, ceil(sum(self.vector.values())), moved)
+        return Plan(served_order(self.stages, self.site.dram), tuple(self.edges), array_cycles, ceil(sum(self.vector.values())), moved)
 
     def _merge(self) -> bool:
         """Let one firing stand for several consecutive tiles where there are more than ``FIRINGS_LIMIT``; totals stay exact."""
