@@ -93,6 +93,7 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
         banks=int(value.get("banks", 1)),
         partitions=parts,
         double_buffered=bool(value.get("double_buffered", True)),
+        partition_bandwidths={part: number(f"{part}.bank_bandwidth", 0.0) for part in parts if f"{part}.bank_bandwidth" in value},
     )
 
 

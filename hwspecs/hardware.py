@@ -53,6 +53,7 @@ class Memory:
         read_energy_j_per_byte, write_energy_j_per_byte: dynamic energy.
         banks: banks of the memory (1 where it does not matter).
         partitions: name (``ifmap``, ``filter``, ``ofmap``) to bytes, for a split scratchpad; empty for a unified one.
+        partition_bandwidths: name to bytes per second at which a partition is filled, where the spec states it (SCALE-Sim accounting).
         double_buffered: half of each buffer is filled while the other half is read.
     """
 
@@ -68,6 +69,7 @@ class Memory:
     banks: int = 1
     partitions: Mapping[str, int] = field(default_factory=dict)
     double_buffered: bool = True
+    partition_bandwidths: Mapping[str, float] = field(default_factory=dict)
 
     def achieved_bandwidth(self, access_bytes: float) -> float:
         """Bytes per second that accesses of ``access_bytes`` reach (log-linear between the points of the curve)."""

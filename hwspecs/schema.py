@@ -199,7 +199,13 @@ UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
 }
 """Further keys by kind. A kind that is not listed here may have any further keys (``FREE_GROUP``)."""
 
-_PARTITION = Group("one buffer of a split scratchpad", {"size": _positive("bytes", "capacity", required=True)})
+_PARTITION = Group(
+    "one buffer of a split scratchpad",
+    {
+        "size": _positive("bytes", "capacity", required=True),
+        "bank_bandwidth": _positive("bandwidth", "rate at which it is filled in SCALE-Sim's user mode; 10 B/cycle if absent"),
+    },
+)
 MEMORY = Group(
     "a memory level",
     {
