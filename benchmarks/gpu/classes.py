@@ -108,6 +108,7 @@ class KernelClass:
     Attributes:
         kind: dataclass of its constants; ``start``: where fits begin; ``caps``: upper bounds.
         seconds, roofline: estimates of rows.
+        fixed: constants that the spec takes from a data sheet: not fitted.
     """
 
     name: str
@@ -116,6 +117,7 @@ class KernelClass:
     caps: dict[str, float]
     seconds: Callable[[dict[str, np.ndarray], Device, Any], np.ndarray]
     roofline: Callable[[dict[str, np.ndarray], Device], np.ndarray]
+    fixed: tuple[str, ...] = ()
 
     def rows(self, system: str, hardware: Hardware) -> Rows:
         """Measured rows of one system."""
@@ -150,7 +152,7 @@ _GEMM = KernelClass(
 _PREFILL = KernelClass(
     PREFILL, PrefillConstants,
     {"compute_efficiency": 0.7, "fill_keys": 100, "operand_bytes_per_flop": 0.009, "pre_passes": 1.5, "launch": 1e-5, "overlap": 4},
-    {"compute_efficiency": 1.0, "overlap": 8.0}, prefill_seconds, attention_roofline,
+    {"compute_efficiency": 1.0, "overlap": 8.0}, prefill_seconds, attention_roofline, ("exp_per_clock",),
 )  # fmt: skip
 _DECODE = KernelClass(
     DECODE, DecodeConstants,

@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.gpu.classes import CLASSES, KernelClass, bf16_device
+from benchmarks.gpu.classes import CLASSES, KernelClass, bf16_device, constants_in
 from benchmarks.gpu.measured import SYSTEMS
 from benchmarks.gpu.simplex import minimize
 from hwspecs import load_hardware
@@ -34,6 +34,7 @@ def fit(kernel: KernelClass, system: str, hardware: Hardware, device: Device, ro
     chosen = np.flatnonzero(~measured.reported & mine)
     sample = measured.take(np.sort(np.random.default_rng(0).permutation(chosen)[:rows]))
     names = list(kernel.start)
+    fixed = {name: getattr(constants_in(kernel.name, hardware), name) for name in kernel.fixed}
     start = np.log([kernel.start[name] for name in names])
 
     def constants(point: np.ndarray) -> dict[str, float]:
@@ -42,7 +43,7 @@ def fit(kernel: KernelClass, system: str, hardware: Hardware, device: Device, ro
         return {**values, "overlap": max(1.0, values["overlap"])}
 
     def loss(values: dict[str, float]) -> float:
-        estimate = kernel.seconds(sample.columns, device, kernel.kind(**values))
+        estimate = kernel.seconds(sample.columns, device, kernel.kind(**values, **fixed))
         return float(np.abs(np.log(estimate / sample.seconds)).mean())
 
     best = None

@@ -4,7 +4,8 @@ Prefill, for query tiles of tq rows, least over ``QUERY_TILES``:
 
     t = launch + pre_passes bytes(Q, K, V) / dram + (max(longest tile, total / SMs + mean tile / 2)^p + To^p + Td^p)^(1/p)
 
-where a tile meets whole blocks of 64 keys, on and below the diagonal if causal, plus ``fill_keys`` keys' worth of time;
+where a tile meets whole blocks of 64 keys, on and below the diagonal if causal, plus ``fill_keys`` keys' worth of time; one key costs a
+tile its products (head dimensions padded to a multiple of 32) and, after them, one exponential per row on the special-function units;
 To is the K and V traffic from L2 as for a matrix product.
 
 Decode, least over splits s of the cache, c = batch x KV heads x s CTAs:
@@ -35,6 +36,8 @@ KV_SPLITS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
 DECODE_QUERIES = 16
 """Fewer queries than this go to the decode kernels, which pack the query heads of one KV head into rows."""
 _ROWS = 16.0
+_DIM_STEP = 32
+"""Kernels exist for head dimensions that are multiples of this; others are padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,9 @@ def prefill_times(shape: AttentionShape, device: Device, constants: PrefillConst
     ctas = sequences * tiles
     pairs = sequences * blocks * (QUERY_TILES * KEY_BLOCK)
     widths = shape.head_dim + shape.value_dim
-    per_key = 2.0 * QUERY_TILES * widths * device.sms / (constants.compute_efficiency * device.rate)
+    padded = (np.ceil(shape.head_dim / _DIM_STEP) + np.ceil(shape.value_dim / _DIM_STEP)) * _DIM_STEP
+    products = 2.0 * padded * device.sms / (constants.compute_efficiency * device.rate)
+    per_key = QUERY_TILES * (products + 1.0 / (constants.exp_per_clock * device.clock_hz))
     total_keys = sequences * blocks * KEY_BLOCK + ctas * constants.fill_keys
     longest = (key_blocks * KEY_BLOCK + constants.fill_keys) * per_key
     compute = np.maximum(longest, per_key * (total_keys / device.sms + 0.5 * total_keys / ctas))

@@ -26,6 +26,7 @@ class Device:
         sms: number of SMs.
         dram_peak, dram: off-chip bytes per second: data sheet, and what long streams reach.
         vector_rate: elementwise operations per second of all SMs.
+        clock_hz: clock of the unit.
     """
 
     rate: float
@@ -34,6 +35,7 @@ class Device:
     dram_peak: float
     dram: float
     vector_rate: float
+    clock_hz: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ class PrefillConstants:
     Attributes:
         compute_efficiency, operand_bytes_per_flop, launch, overlap: as for ``GemmConstants``.
         fill_keys: keys' worth of time that a query tile spends before and after its loop over keys.
+        exp_per_clock: exponentials per clock of the special-function units of one SM (softmax).
         pre_passes: times that Q, K and V cross the memory before the kernel (position embedding, cache append).
     """
 
     compute_efficiency: float
     fill_keys: float
+    exp_per_clock: float
     operand_bytes_per_flop: float
     pre_passes: float
     launch: float
@@ -139,8 +143,8 @@ def constants_of(kind: type[_C], name: str, unit: ComputeUnit, hardware: Hardwar
         if field.name == "overlap" and not 1.0 <= value <= MAX_OVERLAP:
             hint = "1 adds the times up, 8 is nearly their maximum"
             raise SpecError(f"{value!r} is outside [1, {MAX_OVERLAP:g}]", where=where, hint=hint)
-        if field.name in ("operand_bytes_per_flop", "pull_share", "block_share") and value <= 0.0:
-            raise SpecError(f"{value!r} is not positive", where=where, hint="it is a bandwidth")
+        if field.name in ("operand_bytes_per_flop", "pull_share", "block_share", "exp_per_clock") and value <= 0.0:
+            raise SpecError(f"{value!r} is not positive", where=where, hint="it is a rate")
     return kind(**values)
 
 
@@ -159,4 +163,4 @@ def device_of(unit: ComputeUnit, hardware: Hardware, rate: float) -> Device:
         raise SpecError(what, where=where, hint="see nvidia-a100-sxm-80gb")
     dram = hardware.dram
     achieved = min(dram.achieved_bandwidth(float("inf")), dram.bandwidth_bytes_per_s)
-    return Device(rate, base, unit.count, dram.bandwidth_bytes_per_s, achieved, vector)
+    return Device(rate, base, unit.count, dram.bandwidth_bytes_per_s, achieved, vector, unit.clock_hz)

@@ -10,7 +10,8 @@ CONSTANTS = {
         "overlap": 8.0,
     },
     "attention_prefill": {
-        "compute_efficiency": 0.5, "fill_keys": 64.0, "operand_bytes_per_flop": 0.02, "pre_passes": 1.0, "launch": 5e-6, "overlap": 2.0,
+        "compute_efficiency": 0.5, "fill_keys": 64.0, "exp_per_clock": 16.0, "operand_bytes_per_flop": 0.02, "pre_passes": 1.0,
+        "launch": 5e-6, "overlap": 2.0,
     },
     "attention_decode": {
         "block_share": 4.0, "cta_time": 1e-6, "row_time": 0.0, "launch": 5e-6, "merge_launch": 2e-6, "overlap": 1.0,
