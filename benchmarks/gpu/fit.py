@@ -2,6 +2,7 @@
 
     python benchmarks/gpu/fit.py [a100 h100 h200] [--class gemm] [--achieved 0.92]
 
+Constants that a class takes from elsewhere (``KernelClass.fixed``) and the share of the off-chip peak are read from the spec.
 Minimized is the mean absolute logarithm of estimate over measurement, on at most ``--rows`` rows drawn with a fixed seed.
 """
 

@@ -70,7 +70,8 @@ def test_blocks_cover_what_is_needed_and_no_more_than_the_rectangle(queries, ext
 
 
 def test_prefill_by_hand():
-    # 128 queries, one head, 64-query tiles: 2 CTAs that meet 1 and 2 blocks of 64 keys, 64 keys more for filling; half of 1 TFLOP/s each, then the exponentials at 16 per ns
+    # 128 queries, one head, 64-query tiles: 2 CTAs that meet 1 and 2 blocks of 64 keys, 64 keys more for filling; half of 1 TFLOP/s
+    # each, then the exponentials at 16 per ns
     found = prefill(1, 1, 1, 128, 128, hardware=gpu())
     per_key = 64 * (2 * 256 / 0.5e12 + 1 / 16e9)
     longest, total, tiles = (128 + 64) * per_key, (64 + 128 + 2 * 64) * per_key, 2
