@@ -98,68 +98,94 @@ def _mark(dirty: Integers, flag: NDArray[np.bool_], count: int, resource: int) -
 
 
 @njit(cache=True)
+def _programs(stage_seg: Integers, seg_repeat: Integers) -> tuple[Integers, Integers, Integers]:
+    """Firings of each stage in all, its first segment that fires, and the firings of that segment."""
+    stages = len(stage_seg) - 1
+    total, seg, left = np.zeros(stages, np.int64), np.zeros(stages, np.int64), np.zeros(stages, np.int64)
+    for s in range(stages):
+        for g in range(stage_seg[s + 1] - 1, stage_seg[s] - 1, -1):
+            total[s] += seg_repeat[g]
+            if seg_repeat[g] > 0:
+                seg[s], left[s] = g, seg_repeat[g]
+    return total, seg, left
+
+
+@njit(cache=True)
+def _conditions(
+    source: Integers, target: Integers, produced: Integers, consumed: Integers, initial: Integers, capacity: Integers, total: Integers
+) -> tuple[Integers, Integers]:
+    """Free places of each edge, and of each stage how many of its edges keep it from starting at time 0."""
+    space = np.empty(len(source), np.int64)
+    missing = np.zeros(len(total), np.int64)
+    for e in range(len(source)):
+        space[e] = capacity[e] - initial[e] if capacity[e] > 0 else UNBOUNDED
+        if produced[e] == 0 and consumed[e] == 0:
+            if total[source[e]] > 0:
+                missing[target[e]] += 1
+            continue
+        if initial[e] < consumed[e]:
+            missing[target[e]] += 1
+        if space[e] < produced[e]:
+            missing[source[e]] += 1
+    return space, missing
+
+
+@njit(cache=True)
+def _queues(resources: int, home: Integers, total: Integers) -> tuple[Integers, Integers, Integers]:
+    """Doubly linked lists of the stages that have firings left to start, by home resource, in program order: heads, next, previous."""
+    head, tail = np.full(resources, -1, np.int64), np.full(resources, -1, np.int64)
+    after, before = np.full(len(home), -1, np.int64), np.full(len(home), -1, np.int64)
+    for s in range(len(home)):
+        if total[s] == 0:
+            continue
+        r = home[s]
+        before[s] = tail[r]
+        if tail[r] < 0:
+            head[r] = s
+        else:
+            after[tail[r]] = s
+        tail[r] = s
+    return head, after, before
+
+
+@njit(cache=True)
+def _waiters(
+    resources: int, home: Integers, stage_seg: Integers, seg_hold: Integers, hold_resource: Integers
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[resource, home]: whether a stage of that home holds the resource beside it; and whether any does (resources are few)."""
+    waits = np.zeros((resources, resources), np.bool_)
+    shared = np.zeros(resources, np.bool_)
+    for s in range(len(home)):
+        for h in range(seg_hold[stage_seg[s]], seg_hold[stage_seg[s + 1]]):
+            waits[hold_resource[h], home[s]] = True
+            shared[hold_resource[h]] = True
+    return waits, shared
+
+
+@njit(cache=True)
 def _play_one(
     resources: int, home: Integers, stage_seg: Integers, seg_repeat: Integers, seg_duration: Integers, seg_hold: Integers,
     hold_resource: Integers, hold_cycles: Integers, source: Integers, target: Integers, produced: Integers, consumed: Integers,
     initial: Integers, capacity: Integers, window: int, order: Service, first_start: Integers, last_end: Integers, fired: Integers,
 ) -> tuple[int, int]:  # fmt: skip
-    """Play one graph; writes ``order`` (if it has room), ``first_start``, ``last_end``, ``fired``; returns (status, makespan)."""
+    """Play one graph; writes ``order`` (if it has room), ``first_start``, ``last_end``, ``fired``; returns (status, makespan).
+
+    One long loop on purpose: with its parts as functions of a dozen arrays each, called or inlined, it ran at half the speed.
+    """
     stages = len(home)
     in_start, in_edges = _adjacency(stages, target, produced, consumed, False)
     out_start, out_edges = _adjacency(stages, source, produced, consumed, False)
     bar_start, bar_edges = _adjacency(stages, source, produced, consumed, True)
+    total, seg, left = _programs(stage_seg, seg_repeat)
+    space, missing = _conditions(source, target, produced, consumed, initial, capacity, total)
+    head, after, before = _queues(resources, home, total)
+    waits, shared = _waiters(resources, home, stage_seg, seg_hold, hold_resource)
     tokens = initial.copy()
-    space = np.empty(len(source), np.int64)
-    missing = np.zeros(stages, np.int64)
-    to_start = np.zeros(stages, np.int64)
-    to_end = np.zeros(stages, np.int64)
-    seg = np.empty(stages, np.int64)
-    left = np.zeros(stages, np.int64)
-    total = 0
-    for s in range(stages):
-        first_start[s] = -1
-        last_end[s] = 0
-        fired[s] = 0
-        seg[s] = stage_seg[s]
-        for g in range(stage_seg[s], stage_seg[s + 1]):
-            to_start[s] += seg_repeat[g]
-        if to_start[s] > 0:
-            while seg_repeat[seg[s]] == 0:
-                seg[s] += 1
-            left[s] = seg_repeat[seg[s]]
-        to_end[s] = to_start[s]
-        total += to_start[s]
-    for e in range(len(source)):
-        space[e] = capacity[e] - initial[e] if capacity[e] > 0 else UNBOUNDED
-        if produced[e] == 0 and consumed[e] == 0:
-            if to_end[source[e]] > 0:
-                missing[target[e]] += 1
-            continue
-        if tokens[e] < consumed[e]:
-            missing[target[e]] += 1
-        if space[e] < produced[e]:
-            missing[source[e]] += 1
-    # Doubly linked lists of the stages with firings left to start, by home resource, in program order.
-    head = np.full(resources, -1, np.int64)
-    tail = np.full(resources, -1, np.int64)
-    after = np.full(stages, -1, np.int64)
-    before = np.full(stages, -1, np.int64)
-    for s in range(stages):
-        if to_start[s] > 0:
-            r = home[s]
-            before[s] = tail[r]
-            if tail[r] < 0:
-                head[r] = s
-            else:
-                after[tail[r]] = s
-            tail[r] = s
-    # Which homes may wait for a resource that they hold beside: a byte matrix is small, resources are few.
-    waits = np.zeros((resources, resources), np.bool_)
-    shared = np.zeros(resources, np.bool_)
-    for s in range(stages):
-        for h in range(seg_hold[stage_seg[s]], seg_hold[stage_seg[s + 1]]):
-            waits[hold_resource[h], home[s]] = True
-            shared[hold_resource[h]] = True
+    to_start = total.copy()
+    unserved = total.sum()
+    first_start[:] = -1
+    last_end[:] = 0
+    fired[:] = 0
     busy = np.zeros(resources, np.bool_)
     running = np.full(resources, -1, np.int64)
     # One event per busy resource: when it becomes free, in the high bits, above its number.
@@ -174,7 +200,7 @@ def _play_one(
     served = 0
     now = 0
     reach = window
-    while served < total or events > 0:
+    while served < unserved or events > 0:
         for k in range(marked):
             r = dirty[k]
             flag[r] = False
@@ -282,7 +308,7 @@ def _play_one(
                         missing[t] -= 1
                         if missing[t] == 0:
                             marked = _mark(dirty, flag, marked, home[t])
-            if fired[s] == to_end[s]:
+            if fired[s] == total[s]:
                 for i in range(bar_start[s], bar_start[s + 1]):
                     t = target[bar_edges[i]]
                     missing[t] -= 1
