@@ -284,13 +284,14 @@ def as_matmul(nest: Nest) -> Matmul:
     a, b, out = nest.reads[0], nest.reads[1], nest.writes[0]
     groups: dict[str, list[str]] = {"m": [], "n": [], "k": [], "batch": []}
     extents = dict(nest.dims)
+    out_dims, a_dims, b_dims = out.dims, a.dims, b.dims
     for dim in extents:
-        if dim not in out.dims:
+        if dim not in out_dims:
             key = "k"
-        elif dim in a.dims and dim in b.dims:
+        elif dim in a_dims and dim in b_dims:
             key = "batch"
         else:
-            key = "m" if dim in a.dims else "n"
+            key = "m" if dim in a_dims else "n"
         groups[key].append(dim)
     size = {key: prod(extents[dim] for dim in dims) for key, dims in groups.items()}
     return Matmul(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
@@ -13,7 +14,7 @@ from mappings.rates import served_format, wider
 from mappings.registry import Unmappable
 from mappings.systolic.attention import attention_alternatives, is_attention
 from mappings.systolic.counting import added, array_actions, vector_actions
-from mappings.systolic.problem import Product, VectorWork, products
+from mappings.systolic.problem import Product, products
 from mappings.systolic.setting import Setting, setting_of
 from mappings.systolic.stages import Plan, plan
 from mappings.systolic.tiles import Array, Choice, TileSearch, flows_for
@@ -92,7 +93,9 @@ def _alternatives(
         rejected.extend(dominated)
         choices.append(kept)
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
-    return [_alternative(operator, tensors, found, picked, setting) for picked in combinations], rejected, ""
+    works = [_vector_work(product, operator, tensors, setting) for product in found]
+    notes = _notes(tensors, found)
+    return [_alternative(found, picked, works, notes, setting) for picked in combinations], rejected, ""
 
 
 def _pareto(fitting: list[Choice]) -> tuple[list[Choice], list[Rejected]]:
@@ -128,17 +131,16 @@ def _no_fit(failing: list[Choice], setting: Setting) -> str:
 
 
 def _alternative(
-    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], picked: Sequence[Choice], setting: Setting
+    found: Sequence[Product], picked: Sequence[Choice], works: Sequence[_VectorWork], notes: tuple[str, ...], setting: Setting
 ) -> Alternative:
     stages: list[Stage] = []
     edges: list[Edge] = []
     plans: list[Plan] = []
     actions: dict[str, float] = {}
     stored = ""
-    for place, (product, choice) in enumerate(zip(found, picked, strict=True)):
+    for place, (product, choice, work) in enumerate(zip(found, picked, works, strict=True)):
         prefix = f"{place} " if len(found) > 1 else ""
-        work = _vector_cycles(product, operator, tensors, setting)
-        made = plan(product, choice, setting.site, work, prefix)
+        made = plan(product, choice, setting.site, work.cycles, prefix)
         if stages:
             fed = {edge.target for edge in made.edges if not edge.initial}
             edges.extend(Edge(stored, stage.name, 0, 0, 0, 0) for stage in made.stages if stage.name not in fed)
@@ -146,14 +148,8 @@ def _alternative(
         stages.extend(made.stages)
         edges.extend(made.edges)
         plans.append(made)
-        actions = added(
-            actions,
-            array_actions(product, choice, setting.array, setting.unit.name, setting.site.chip, setting.format_name),
-            *(
-                vector_actions(part.nests, operator, tensors, setting.vector or setting.unit, setting.site.vector)
-                for part in (product.prologue_a, product.prologue_b, product.epilogue)
-            ),
-        )
+        on_array = array_actions(product, choice, setting.array, setting.unit.name, setting.site.chip, setting.format_name)
+        actions = added(actions, on_array, work.actions)
     transfer = ceil(sum(item.moved_bytes for item in plans) / setting.array.bytes_per_cycle)
     estimate = sum(ceil(max(choice.estimate, item.vector_cycles)) for choice, item in zip(picked, plans, strict=True))
     breakdown = {
@@ -169,19 +165,30 @@ def _alternative(
         estimate,
         actions,
         breakdown,
-        _notes(operator, tensors, found),
+        notes,
     )
 
 
-def _vector_cycles(product: Product, operator: Operator, tensors: Mapping[str, Tensor], setting: Setting) -> dict[str, float]:
-    def cycles(work: VectorWork) -> float:
-        return sum(setting.cycles(nest, operator, tensors) * share for nest, share in work.nests)
+@dataclass(frozen=True, slots=True)
+class _VectorWork:
+    """Cycles of the vector nests around a product (``prologue_a``, ``prologue_b``, ``epilogue``) and their actions."""
 
+    cycles: dict[str, float]
+    actions: dict[str, float]
+
+
+def _vector_work(product: Product, operator: Operator, tensors: Mapping[str, Tensor], setting: Setting) -> _VectorWork:
     parts = {"prologue_a": product.prologue_a, "prologue_b": product.prologue_b, "epilogue": product.epilogue}
-    return {name: cycles(work) for name, work in parts.items() if work.nests}
+    cycles = {
+        name: sum(setting.cycles(nest, operator, tensors) * share for nest, share in work.nests)
+        for name, work in parts.items()
+        if work.nests
+    }
+    nests = [item for work in parts.values() for item in work.nests]
+    return _VectorWork(cycles, vector_actions(nests, operator, tensors, setting.vector or setting.unit, setting.site.vector))
 
 
-def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product]) -> tuple[str, ...]:
+def _notes(tensors: Mapping[str, Tensor], found: Sequence[Product]) -> tuple[str, ...]:
     sparse = [
         name
         for product in found

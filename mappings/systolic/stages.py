@@ -8,7 +8,7 @@ from math import ceil, prod
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.dataflow import PORT, Edge, Stage
 from mappings.systolic.problem import Product, Use, VectorWork
-from mappings.systolic.runs import RUNS_LIMIT, Loop, Runs, computing, moving, runs, scaled, spread, zipped
+from mappings.systolic.runs import RUNS_LIMIT, Loop, Runs, computing, moving, product_runs, runs, scaled, spread, zipped
 from mappings.systolic.tiles import FIRINGS_LIMIT, Array, Choice
 
 PARTIAL_SUMS = "partial sums"
@@ -58,16 +58,31 @@ def served_order(stages: list[Stage], dram: str) -> tuple[Stage, ...]:
     one unit the one nearer to the store goes first.
     """
 
-    def key(stage: Stage) -> tuple[int, float]:
-        moves = [(segment.repeat, move) for segment in stage.segments for move in segment.transfers]
+    stores: list[Stage] = []
+    loads: list[tuple[float, int, Stage]] = []
+    work: list[Stage] = []
+    for place, stage in enumerate(stages):
+        moves = next((segment.transfers for segment in stage.segments if segment.transfers), ())
         if not moves:
-            return (2, 0.0)
-        if any(move.target == dram for _, move in moves):
-            return (0, 0.0)
-        return (1, sum(repeat * move.bytes for repeat, move in moves) / stage.firings)
+            work.append(stage)
+        elif moves[0].target == dram:
+            stores.append(stage)
+        else:
+            loads.append((sum([move.bytes for move in moves]), place, stage))
+    loads.sort()
+    work.reverse()
+    return (*stores, *[stage for _, _, stage in loads], *work)
 
-    ports = sorted((stage for stage in stages if key(stage)[0] < 2), key=key)
-    return (*ports, *reversed([stage for stage in stages if key(stage)[0] == 2]))
+
+def _areas(loops: list[Loop], groups: str) -> Runs:
+    """Firings of ``loops``, each weighed by the points of ``groups`` in its tile."""
+    return product_runs([loop.variants if loop.group[0] in groups else ((loop_trips(loop), 1),) for loop in loops])
+
+
+def loop_trips(loop: Loop) -> int:
+    """Tiles along a loop."""
+    variants = loop.variants
+    return variants[0][0] if len(variants) == 1 else variants[0][0] + variants[1][0]
 
 
 class _Planner:
@@ -98,19 +113,20 @@ class _Planner:
         last = self._finish_spilled(compute) if spilled else self._finish(compute)
         if spilled:
             self.edges.append(Edge(last, self.prefix + "load sums", 1, 1, self._count(choice.order[2]), 0))
-        array_cycles = sum(repeat * cycles for repeat, cycles in firings)
-        moved = sum(seg.repeat * move.bytes for stage in self.stages for seg in stage.segments for move in seg.transfers)
-        return Plan(served_order(self.stages, self.site.dram), tuple(self.edges), array_cycles, ceil(sum(self.vector.values())), moved)
+        array_cycles = sum([repeat * cycles for repeat, cycles in firings])
+        return Plan(
+            served_order(self.stages, self.site.dram), tuple(self.edges), array_cycles, ceil(sum(self.vector.values())), choice.bytes
+        )
 
     def _merge(self) -> bool:
         """Let one firing stand for several consecutive tiles where there are more than ``FIRINGS_LIMIT``; totals stay exact."""
-        firings = prod(self._trips(loop) for loop in self.loops)
+        firings = prod(loop_trips(loop) for loop in self.loops)
         many = -(-firings // FIRINGS_LIMIT)
         for place in range(len(self.loops) - 1, -1, -1):
             if many <= 1:
                 break
             loop = self.loops[place]
-            trips, size = self._trips(loop), loop.variants[0][1]
+            trips, size = loop_trips(loop), loop.variants[0][1]
             step = min(many, trips)
             fewer = -(-trips // step)
             points = sum(repeat * item for repeat, item in loop.variants)
@@ -119,32 +135,26 @@ class _Planner:
             many = -(-many // step)
         return firings > FIRINGS_LIMIT
 
-    @staticmethod
-    def _trips(loop: Loop) -> int:
-        return sum(repeat for repeat, _ in loop.variants)
-
     def _count(self, groups: str) -> int:
         """Firings of the loops of ``groups`` (first letters: ``b`` batch, ``m``, ``n``, ``k``)."""
-        return prod(self._trips(loop) for loop in self.loops if loop.group[0] in groups)
+        return prod(loop_trips(loop) for loop in self.loops if loop.group[0] in groups)
 
     def _uses(self, groups: str) -> tuple[list[Loop], int]:
         """The loops that move an operand of ``groups`` (inner ones that do not are dropped) and the firings that use one tile of it."""
         loops, uses = list(self.loops), 1
         while len(loops) > 1:
             loop = loops[-1]
-            if loop.group[0] in groups and self._trips(loop) > 1:
+            if loop.group[0] in groups and loop_trips(loop) > 1:
                 break
-            uses *= self._trips(loop)
+            uses *= loop_trips(loop)
             loops.pop()
         return loops, uses
 
     def _load(self, use: Use, key: str, compute: str) -> Edge:
         first, second = use.parts
         loops, uses = self._uses(first + second)
-        split = self.choice.split
-        whole_first, whole_second = split[first].size, split[second].size
         total = self.choice.moved[key]
-        firings = scaled(runs(loops, lambda sizes: sizes.get(first, whole_first) * sizes.get(second, whole_second)), total)
+        firings = scaled(_areas(loops, first + second), total)
         totals = {name: int(total * share) for name, share in use.sources}
         totals[use.sources[0][0]] += total - sum(totals.values())
         name = f"{self.prefix}load {'ifmap' if key == 'a' else 'filter'}"
@@ -164,26 +174,43 @@ class _Planner:
         return self._count("b" + "".join(use.parts))
 
     def _compute_runs(self) -> Runs:
+        """Cycles of the array per tile."""
         choice, array = self.choice, self.site.array
         flow = choice.flow
-        whole = {group: choice.split[group].size for group in "mnk"}
         ramp = flow.ramp(array.rows, array.columns)
-
-        def cycles(sizes: dict[str, int]) -> int:
-            size = {group: sizes.get(group, whole[group]) for group in "mnk"}
-            folds = -(-size[flow.rows] // array.rows) * -(-size[flow.columns] // array.columns)
-            steps = ceil(folds / array.count) * (size[flow.time] + (0 if choice.streamed else ramp))
-            return ceil(steps * array.slowdown)
-
         if self.merged:
-            return scaled(runs(self.loops, lambda sizes: prod(sizes.get(group, whole[group]) for group in "mnk")), ceil(choice.cycles))
-        if not choice.streamed:
-            return runs(self.loops, cycles)
-        # k streams through tiles that stay in the array: fill and drain fall to the last tile of k
-        inner = runs([loop for loop in self.loops if loop.group[0] == "k"], cycles)
+            return scaled(_areas(self.loops, "mnk"), ceil(choice.cycles))
+        if choice.streamed:
+            return self._streamed_runs(ramp)
+        if array.count > 1:
+            return runs(self.loops, lambda sizes: self._shared_cycles(sizes, ramp))
+        # folds along rows x folds along columns x cycles of a fold: one factor per loop
+        edge = {flow.rows: array.rows, flow.columns: array.columns}
+        factors = []
+        for loop in self.loops:
+            if loop.group == flow.time:
+                factors.append(tuple([(repeat, size + ramp) for repeat, size in loop.variants]))
+            elif loop.group in edge:
+                factors.append(tuple([(repeat, -(-size // edge[loop.group])) for repeat, size in loop.variants]))
+            else:
+                factors.append(loop.variants)
+        firings = product_runs(factors)
+        return firings if array.slowdown == 1.0 else [(repeat, ceil(cycles * array.slowdown)) for repeat, cycles in firings]
+
+    def _shared_cycles(self, sizes: dict[str, int], ramp: int) -> int:
+        """Cycles of one tile whose folds several copies of the array share."""
+        array, flow = self.site.array, self.choice.flow
+        folds = -(-sizes[flow.rows] // array.rows) * -(-sizes[flow.columns] // array.columns)
+        return ceil(-(-folds // array.count) * (sizes[flow.time] + ramp) * array.slowdown)
+
+    def _streamed_runs(self, ramp: int) -> Runs:
+        """k streams through tiles that stay in the array: fill and drain fall to the last tile of k."""
+        slowdown = self.site.array.slowdown
+        steps = product_runs([loop.variants for loop in self.loops if loop.group[0] == "k"])
+        inner = [(repeat, ceil(size * slowdown)) for repeat, size in steps]
         repeat, last = inner.pop()
-        inner.extend(run for run in ((repeat - 1, last), (1, last + ceil(ramp * array.slowdown))) if run[0])
-        outer = self.product.batch * choice.split["m"].count * choice.split["n"].count
+        inner.extend(run for run in ((repeat - 1, last), (1, last + ceil(ramp * slowdown))) if run[0])
+        outer = self._count("bmn")
         if outer == 1 or len(inner) * outer <= RUNS_LIMIT:
             return inner * outer
         period = sum(count for count, _ in inner)
@@ -223,8 +250,7 @@ class _Planner:
         product, choice, site = self.product, self.choice, self.site
         turns = self._count("k")
         loops = [loop for loop in self.loops if loop.group[0] != "k"]
-        whole = {group: choice.split[group].size for group in "mn"}
-        areas = runs(loops, lambda sizes: sizes.get("m", whole["m"]) * sizes.get("n", whole["n"]))
+        areas = _areas(loops, "mn")
         source, consumed = compute, turns
         if product.epilogue.nests:
             source, consumed = self._epilogue(product.epilogue, compute, areas, turns), 1
