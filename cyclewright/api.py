@@ -142,6 +142,9 @@ def prepare(
     for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
+    for name, text in (("phase", phase), ("format", format), ("sparsity", sparsity)):
+        if text == "":
+            raise ArgumentError(f"{name} is empty", where=name, hint="leave it out for the default")
     changes = overrides_of(overrides)
     start = time.perf_counter()
     if isinstance(hardware, Hardware):

@@ -68,6 +68,8 @@ def test_overrides_as_texts_or_mapping(form: Any) -> None:
         ({"overrides": {"clock": "1 GB"}}, UnitError),
         ({"overrides": {"clok": "1 GHz"}}, UnknownNameError),
         ({"format": "int9"}, CyclewrightError),
+        ({"format": ""}, ArgumentError),
+        ({"phase": ""}, ArgumentError),
     ],
 )
 def test_bad_arguments(settings: dict[str, Any], kind: type[CyclewrightError]) -> None:
