@@ -31,6 +31,7 @@ class SystolicMapper:
 
     def __init__(self) -> None:
         self._search = TileSearch()
+        self._settings: dict[tuple[str, str], Setting] = {}
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``; formulas in ``mappings.systolic.folds`` and ``mappings.systolic.tiles``."""
@@ -46,7 +47,9 @@ class SystolicMapper:
             )
         if hardware.on_chip is None:
             return Unmappable("the device has no on-chip memory to hold tiles")
-        setting = setting_of(unit, hardware, format_name)
+        setting = self._settings.get((unit.name, format_name))
+        if setting is None or setting.hardware is not hardware or setting.unit is not unit:
+            setting = self._settings[unit.name, format_name] = setting_of(unit, hardware, format_name)
         if is_attention(operator, found):
             if setting.vector is None:
                 return Unmappable("the softmax between its products needs a vector unit as fallback")
