@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from cyclewright.api import Plan, Prepared
 from cyclewright.variation import run_varied
+from hwspecs.dram import is_dram_leaf
 from hwspecs.hardware import Hardware, Leaf
 from simulator.result import Result
 
@@ -29,6 +30,7 @@ def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
         for leaf in hardware.leaves.values()
         if leaf.source == "assumed" and leaf.low is not None and leaf.high is not None and leaf.low < leaf.high
         if not any(leaf.path.startswith(prefix) for prefix in idle)
+        if result.fidelity == "cycle" or not is_dram_leaf(leaf.path)
         if ".energy.mac." not in leaf.path or leaf.path.rpartition(".")[2] in formats
     )
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from cyclewright.api import Overrides, Plan, Prepared, document_of, evaluate, plan, play, prepare
 from cyclewright.metrics import headline, metric_of
 from cyclewright.variation import numeric_leaves, run_varied, varied_value, with_overrides
+from hwspecs.dram import is_dram_leaf
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def whatif(
 def _effects(
     prepared: Prepared, planned: Plan, base: Result, metric: str, progress: Callable[[int, int], None] | None
 ) -> tuple[LeafEffect, ...]:
-    found = numeric_leaves(prepared.hardware)
+    found = [leaf for leaf in numeric_leaves(prepared.hardware) if prepared.fidelity == "cycle" or not is_dram_leaf(leaf.path)]
     effects = []
     for index, leaf in enumerate(found):
         effects.append(_effect(prepared, planned, base, leaf, metric))

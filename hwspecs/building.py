@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from hwspecs.dram import build_dram
 from hwspecs.hardware import ComputeUnit, Hardware, Leaf, Link, Memory
 from hwspecs.schema import UNIT_COMMON
 from hwspecs.vocabulary.formats import number_format
@@ -94,6 +95,7 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
         partitions=parts,
         double_buffered=bool(value.get("double_buffered", True)),
         partition_bandwidths={part: number(f"{part}.bank_bandwidth", 0.0) for part in parts if f"{part}.bank_bandwidth" in value},
+        dram=build_dram(leaves, number("bandwidth", 0.0)),
     )
 
 

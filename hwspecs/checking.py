@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hwspecs.drafting import located
+from hwspecs.dram import check_dram
 from hwspecs.hardware import Leaf
 from hwspecs.vocabulary.errors import SpecError
 from hwspecs.vocabulary.formats import number_format
@@ -129,6 +130,7 @@ def _memories(leaves: Leaves, root: str) -> Iterator[SpecError]:
         elif parts and size and size.value != sum(float(part.value) for part in parts):
             yield located(size.where, size.path, "differs from the sum of its parts", "remove it: the parts give the size")
         yield from _curve(leaves, start)
+        yield from check_dram(leaves, start)
 
 
 def _curve(leaves: Leaves, start: str) -> Iterator[SpecError]:

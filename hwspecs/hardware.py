@@ -39,6 +39,59 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Dram:
+    """How a banked DRAM works inside, for the cycle rung. All channels are alike and work side by side.
+
+    Attributes:
+        part: name of the library's part, or empty.
+        channels: independent channels of the whole memory; ``ranks``: per channel; ``bank_groups``: per rank.
+        row_bytes: one row (page) of one bank over the whole width of a channel.
+        bus_bits: data lines of one channel; ``burst_length``: transfers of one column command.
+        clock_hz: command clock, from the memory's bandwidth; ``bits_per_clock``: transfers per line and clock.
+        rated_bits_per_s: highest rate per data line that the part is rated for; 0 if unknown.
+        timing: parameter (``trcd``, ``trefi``, ...) to whole cycles of the command clock.
+        mapping: fields of an address from high to low; ``interleave_bytes`` contiguous bytes stay on one channel.
+        window: requests that the controller of a channel chooses from.
+        refresh: ``all_bank``, ``per_bank`` or ``none``.
+        energy_j: joules of one ``activate`` (with its precharge), ``read``, ``write`` (one burst) and ``refresh`` (of one rank);
+            empty where the part gives none.
+    """
+
+    part: str
+    channels: int
+    ranks: int
+    bank_groups: int
+    banks_per_group: int
+    row_bytes: int
+    bus_bits: int
+    burst_length: int
+    bits_per_clock: int
+    clock_hz: float
+    rated_bits_per_s: float
+    timing: Mapping[str, int]
+    mapping: tuple[str, ...]
+    interleave_bytes: int
+    window: int
+    refresh: str
+    energy_j: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def burst_bytes(self) -> int:
+        """Bytes of one column command."""
+        return self.bus_bits * self.burst_length // 8
+
+    @property
+    def burst_cycles(self) -> int:
+        """Command clocks that the data of one column command take."""
+        return self.burst_length // self.bits_per_clock
+
+    @property
+    def banks(self) -> int:
+        """Banks of one channel, over all ranks."""
+        return self.ranks * self.bank_groups * self.banks_per_group
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """A memory level.
 
@@ -55,6 +108,7 @@ class Memory:
         partitions: name (``ifmap``, ``filter``, ``ofmap``) to bytes, for a split scratchpad; empty for a unified one.
         partition_bandwidths: name to bytes per second at which a partition is filled, where the spec states it (SCALE-Sim accounting).
         double_buffered: half of each buffer is filled while the other half is read.
+        dram: what the cycle rung needs to know of a banked DRAM; None where the spec does not say.
     """
 
     name: str
@@ -70,6 +124,7 @@ class Memory:
     partitions: Mapping[str, int] = field(default_factory=dict)
     double_buffered: bool = True
     partition_bandwidths: Mapping[str, float] = field(default_factory=dict)
+    dram: Dram | None = None
 
     def achieved_bandwidth(self, access_bytes: float) -> float:
         """Bytes per second that accesses of ``access_bytes`` reach (log-linear between the points of the curve)."""

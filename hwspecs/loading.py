@@ -16,6 +16,7 @@ from pathlib import Path
 from hwspecs.building import build
 from hwspecs.checking import check
 from hwspecs.drafting import Draft, draft, merge
+from hwspecs.dram import PARTS, expand_parts, swap_part
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
 from hwspecs.schema import Attribute
@@ -56,7 +57,7 @@ _CACHE: dict[str, tuple[tuple[_Stamp, ...], Spec]] = {}
 
 @lru_cache(maxsize=1)
 def _library() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(LIBRARY.glob("*/*.yaml"))}
+    return {path.stem: path for path in sorted(LIBRARY.glob("*/*.yaml")) if path.parent != PARTS}
 
 
 def list_hardware() -> tuple[str, ...]:
@@ -137,6 +138,7 @@ def _read_spec(path: Path) -> Spec:
     files: list[Path] = []
     before = _stamp(path)
     whole = _read_draft(path, files, ())
+    expand_parts(whole, files)
     stamps = (before, *(_stamp(file) for file in files[1:]))
     spec = _compile(whole, tuple(files))
     _CACHE[key] = stamps, spec
@@ -263,6 +265,8 @@ def _apply(spec: Spec, leaves: dict[str, Leaf], path: str, value: object) -> Non
         leaves.pop(full, None)
         return
     leaves[full] = _overridden(leaves.get(full), full, attribute, value)
+    if full.startswith("memory.") and full.endswith(".part"):
+        swap_part(leaves, full.removesuffix("part"))
 
 
 def _addable(spec: Spec, path: str) -> tuple[str, Attribute] | None:

@@ -199,6 +199,67 @@ UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
 }
 """Further keys by kind. A kind that is not listed here may have any further keys (``FREE_GROUP``)."""
 
+DRAM_TIMINGS: Mapping[str, str] = {
+    "tcl": "read command to first data (read latency)",
+    "tcwl": "write command to first data (write latency)",
+    "trcd": "activate to column command",
+    "trcdwr": "activate to write, where it differs; trcd if absent",
+    "trp": "precharge to activate",
+    "tras": "activate to precharge",
+    "tccd_s": "column command to column command, another bank group",
+    "tccd_l": "column command to column command, the same bank group",
+    "trrd_s": "activate to activate, another bank group",
+    "trrd_l": "activate to activate, the same bank group",
+    "tfaw": "window in which a rank takes four activates",
+    "trtp": "read to precharge",
+    "twr": "last written data to precharge",
+    "twtr_s": "last written data to read, another bank group",
+    "twtr_l": "last written data to read, the same bank group",
+    "trtw": "idle bus between a read and a write; 2 cycles if absent",
+    "trtrs": "idle bus between two ranks; 2 cycles if absent",
+    "trefi": "average time between refresh commands of a rank",
+    "trfc": "refresh of all banks",
+    "trfc_pb": "refresh of one bank",
+}
+DRAM_OPTIONAL = ("trcdwr", "trtw", "trtrs", "trfc_pb")
+DRAM_FIELDS = ("row", "rank", "bank", "bank_group", "column", "channel")
+"""Fields of an address, for ``controller.mapping``."""
+_GEOMETRY = Group(
+    "how a banked DRAM is built: of one part",
+    {
+        "channels": _count("independent channels (pseudo channels) of one part", required=True),
+        "ranks": _count("ranks of one channel; 1 if absent", high=64),
+        "bank_groups": _count("bank groups of one rank", required=True, high=64),
+        "banks_per_group": _count("banks of one bank group", required=True, high=64),
+        "row_bytes": _positive("bytes", "one row over the whole width of a channel", required=True),
+        "bus_bits": _count("data lines of one channel", required=True, low=8, high=1024),
+        "burst_length": _count("transfers of one column command", required=True, high=64),
+        "bits_per_clock": _count("transfers per data line and command clock", required=True, high=16),
+        "data_rate": _positive("bandwidth", "highest rate of one data line that the part is rated for, such as 6.4 Gb/s"),
+    },
+)
+_TIMING = Group(
+    "timing of a banked DRAM, in time or in cycles of its command clock",
+    {key: _positive("time", text, required=key not in DRAM_OPTIONAL) for key, text in DRAM_TIMINGS.items()},
+)
+_CONTROLLER = Group(
+    "how the memory controller drives a banked DRAM",
+    {
+        "mapping": _word("fields of an address from high to low; row:rank:bank:column:bank_group:channel if absent"),
+        "interleave": _positive("bytes", "contiguous bytes on one channel; one burst if absent"),
+        "window": _count("requests that a channel chooses from; 32 if absent", high=512),
+        "refresh": _word("all_bank if absent", "all_bank", "per_bank", "none"),
+    },
+)
+_COMMAND_ENERGY = Group(
+    "energy of one command of a banked DRAM; with it the cycle rung counts commands instead of bytes",
+    {
+        "activate": Attribute("energy", "one activate with its precharge", required=True),
+        "read": Attribute("energy", "one read burst, array and interface", required=True),
+        "write": Attribute("energy", "one write burst, array and interface", required=True),
+        "refresh": Attribute("energy", "one refresh of all banks of a rank", required=True),
+    },
+)
 _PARTITION = Group(
     "one buffer of a split scratchpad",
     {
@@ -224,8 +285,16 @@ MEMORY = Group(
         "ifmap": _PARTITION,
         "filter": _PARTITION,
         "ofmap": _PARTITION,
+        "part": _word("DRAM part of the library (hbm3, lpddr5-6400, ...) that geometry, timing, controller and command_energy come from"),
+        "part_count": _count("parts side by side (stacks, channels of a board); 1 if absent"),
+        "geometry": _GEOMETRY,
+        "timing": _TIMING,
+        "controller": _CONTROLLER,
+        "command_energy": _COMMAND_ENERGY,
     },
 )
+DRAM_GROUPS = ("geometry", "timing", "controller", "command_energy")
+"""Parts of a memory that only the cycle rung reads, besides ``part`` and ``part_count``."""
 LINK = Group(
     "a link to other devices",
     {

@@ -7,9 +7,9 @@ passed over ``patience`` times it goes next whatever the others could do, so not
 
 Constraints are those common to the JEDEC standards of DDR4, LPDDR4/5, GDDR6 and HBM (JESD79-4, JESD209-4/5, JESD250, JESD235, JESD238):
 
-* activate: tRP after the precharge, tRC after the last activate of the bank, tRRD_S/L after one of the rank/bank group, four per tFAW and rank;
+* activate: tRP after the precharge, tRC after the last activate of the bank, tRRD_S/L after one of the rank/bank group, four per rank in tFAW;
 * precharge: tRAS after the activate, tRTP after a read, tWR after the last data of a write;
-* column: tRCD (tRCDWR for writes) after the activate, tCCD_S/L after a column command of the rank/bank group, tRTRS of idle bus between ranks;
+* column: tRCD (tRCDWR for writes) after the activate, tCCD_S/L after a column command of the rank/bank group, tRTRS of bus between ranks;
 * read to write: tRTW of idle bus; write to read: tWTR_S/L after the last data within a rank, tRTRS of idle bus between ranks;
 * refresh: every tREFI each rank stops for tRFC (``BANKWISE`` 0), or every tREFI / banks one bank stops for tRFC (``BANKWISE`` 1: the
   caller gives tRFCpb). Rows are closed for it. A refresh is never postponed for more than the command that is under way.
