@@ -84,6 +84,7 @@ def run(
     dims: Mapping[str, int] | None = None,
     unknown_op: str = "refuse",
     interval: bool = False,
+    accounting: str | None = None,
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -101,6 +102,8 @@ def run(
         dims: values of an ONNX model's dynamic axes.
         unknown_op: ``refuse`` or ``bytes-only`` for ONNX operators that the importer does not know.
         interval: also evaluate the box of the spec's assumed numbers and fill ``Result.interval``.
+        accounting: ``scalesim:calc`` or ``scalesim:user``: also count as SCALE-Sim does and fill ``Result.scalesim``
+            (systolic arrays with a split scratchpad; the other numbers stay as they are).
 
     Raises:
         CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
@@ -109,16 +112,23 @@ def run(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
         overrides=overrides, dims=dims, unknown_op=unknown_op,
     )  # fmt: skip
+    start = time.perf_counter()
+    counted = _accounted(prepared, accounting)
+    accounting_s = time.perf_counter() - start
     planned = plan(prepared)
     result = play(prepared, planned)
+    if counted is not None:
+        timings = {**dict(result.meta["timings_s"]), "accounting": accounting_s}  # type: ignore[call-overload]
+        result = dataclasses.replace(result, scalesim=counted, meta={**result.meta, "timings_s": timings})
     if not interval:
         return result
     from cyclewright.interval import interval_of
 
     start = time.perf_counter()
-    bounds = interval_of(prepared, planned, result)
+    bounds, notes = interval_of(prepared, planned, result)
     timings = {**dict(result.meta["timings_s"]), "interval": time.perf_counter() - start}  # type: ignore[call-overload]
-    return dataclasses.replace(result, interval=bounds, meta={**result.meta, "timings_s": timings})
+    meta = {**result.meta, "timings_s": timings}
+    return dataclasses.replace(result, interval=bounds, warnings=(*result.warnings, *notes), meta=meta)
 
 
 def prepare(
@@ -188,6 +198,15 @@ def overrides_of(overrides: Overrides) -> dict[str, object]:
             raise ArgumentError(f"{path} is set twice", where="--set", hint="set each leaf once")
         changes[path] = value
     return changes
+
+
+def _accounted(prepared: Prepared, accounting: str | None) -> dict[str, object] | None:
+    """What another tool would count for a prepared model; None if nobody asked."""
+    if accounting is None:
+        return None
+    from simulator.accounting import account
+
+    return account(prepared.graph, prepared.hardware, accounting)
 
 
 def plan(prepared: Prepared, hardware: Hardware | None = None) -> Plan:

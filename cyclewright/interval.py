@@ -4,16 +4,20 @@ A spec's ``assumed`` numbers state a low and a high. Each is set to either end a
 moves a metric; then all are set to their lowering ends together, and to their raising ends. For a metric that is monotone in
 every assumed number these two corners bound it over the whole box; the interval also includes every single run, so it is
 never narrower than what was seen.
+
+Numbers that move nothing are found in groups (all of a group at their lows, then at their highs): a group that moves
+nothing costs two runs, however many numbers it holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cyclewright.api import Plan, Prepared
-from cyclewright.variation import run_varied
-from hwspecs.dram import is_dram_leaf
+from cyclewright.variation import changes_energy_alone, run_varied
 from hwspecs.hardware import Hardware, Leaf
+from hwspecs.vocabulary.errors import CyclewrightError
 from simulator.result import Result
 
 METRICS = ("latency_s", "energy_j")
@@ -30,31 +34,86 @@ def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
         for leaf in hardware.leaves.values()
         if leaf.source == "assumed" and leaf.low is not None and leaf.high is not None and leaf.low < leaf.high
         if not any(leaf.path.startswith(prefix) for prefix in idle)
-        if result.fidelity == "cycle" or not is_dram_leaf(leaf.path)
         if ".energy.mac." not in leaf.path or leaf.path.rpartition(".")[2] in formats
     )
 
 
-def interval_of(prepared: Prepared, planned: Plan, base: Result) -> Mapping[str, tuple[float, float]]:
-    """(low, high) of latency and energy; a metric that no assumed number moves is left out.
-
-    Costs two runs for each assumed number and up to two for each metric.
-    """
-    seen = {metric: [getattr(base, metric)] for metric in METRICS}
-    ends: dict[str, tuple[Corner, Corner]] = dict.fromkeys(METRICS, ((), ()))
+def interval_of(prepared: Prepared, planned: Plan, base: Result) -> tuple[Mapping[str, tuple[float, float]], tuple[str, ...]]:
+    """(low, high) of latency and energy, and notes on ends that cannot run; a metric that no assumed number moves is left out."""
+    box = _Box(prepared, planned, base)
+    groups: dict[tuple[bool, str], list[Leaf]] = {}
     for leaf in assumed_leaves(prepared.hardware, base):
-        runs = [(value, run_varied(prepared, planned, [(leaf, value)])) for value in _bounds(leaf)]
+        groups.setdefault((changes_energy_alone(leaf), leaf.path.rpartition(".")[0]), []).append(leaf)
+    for group in groups.values():
+        box.screen(group)
+    box.corners()
+    bounds = {metric: (min(values), max(values)) for metric, values in box.seen.items()}
+    return {metric: (low, high) for metric, (low, high) in bounds.items() if high - low > _EVEN * high}, tuple(box.notes)
+
+
+@dataclass(slots=True)
+class _Box:
+    """The runs made so far.
+
+    Attributes:
+        seen: metric to every value met.
+        alone: (leaf, result at its low, result at its high) of the leaves that move something; None where an end cannot run.
+    """
+
+    prepared: Prepared
+    planned: Plan
+    base: Result
+    seen: dict[str, list[float]] = field(default_factory=dict)
+    alone: list[tuple[Leaf, Result | None, Result | None]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seen = {metric: [getattr(self.base, metric)] for metric in METRICS}
+
+    def run(self, corner: Corner, *, tell: bool) -> Result | None:
+        """The result at one point of the box; None, and a note if ``tell``, where the point cannot run."""
+        try:
+            result = run_varied(self.prepared, self.planned, corner)
+        except CyclewrightError as error:
+            if tell:
+                where = corner[0][0].path if len(corner) == 1 else "a corner of the assumed numbers"
+                self.notes.append(f"the interval leaves out {where}: {str(error).splitlines()[0]}")
+            return None
         for metric in METRICS:
-            (low_value, low), (high_value, high) = sorted(((value, getattr(run, metric)) for value, run in runs), key=lambda pair: pair[1])
-            if high - low > _EVEN * high:
-                lower, upper = ends[metric]
-                ends[metric] = ((*lower, (leaf, low_value)), (*upper, (leaf, high_value)))
-            seen[metric] += [low, high]
-    for metric in METRICS:
-        for corner in ends[metric]:
-            if len(corner) > 1:
-                seen[metric].append(getattr(run_varied(prepared, planned, corner), metric))
-    return {metric: (min(values), max(values)) for metric, values in seen.items() if max(values) - min(values) > _EVEN * max(values)}
+            self.seen[metric].append(getattr(result, metric))
+        return result
+
+    def screen(self, group: Sequence[Leaf]) -> None:
+        """Find the leaves of a group that move something, by halves."""
+        single = len(group) == 1
+        low, high = (self.run(tuple((leaf, _bounds(leaf)[end]) for leaf in group), tell=single) for end in (0, 1))
+        if self._is_base(low) and self._is_base(high):
+            return
+        if single:
+            self.alone.append((group[0], low, high))
+            return
+        self.screen(group[: len(group) // 2])
+        self.screen(group[len(group) // 2 :])
+
+    def corners(self) -> None:
+        """Run all leaves at their lowering ends and at their raising ends, for each metric."""
+        done: set[tuple[tuple[str, float | int], ...]] = set()
+        for metric in METRICS:
+            ends: tuple[list[tuple[Leaf, float | int]], list[tuple[Leaf, float | int]]] = ([], [])
+            for leaf, at_low, at_high in self.alone:
+                values = [getattr(result or self.base, metric) for result in (at_low, at_high)]
+                if abs(values[1] - values[0]) > _EVEN * max(values):
+                    low, high = _bounds(leaf)
+                    ends[0].append((leaf, low if values[0] < values[1] else high))
+                    ends[1].append((leaf, high if values[0] < values[1] else low))
+            for corner in ends:
+                key = tuple((leaf.path, value) for leaf, value in corner)
+                if len(corner) > 1 and key not in done:
+                    done.add(key)
+                    self.run(tuple(corner), tell=True)
+
+    def _is_base(self, result: Result | None) -> bool:
+        return result is not None and all(getattr(result, metric) == getattr(self.base, metric) for metric in METRICS)
 
 
 def _bounds(leaf: Leaf) -> tuple[float | int, float | int]:

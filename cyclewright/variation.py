@@ -38,6 +38,11 @@ def vary(prepared: Prepared, changes: Iterable[tuple[str, object]]) -> Hardware:
     return load_hardware(prepared.hardware_source, merged)
 
 
+def changes_energy_alone(leaf: Leaf) -> bool:
+    """Whether a leaf is an energy or a power: such a number moves no mapping, no schedule and no time."""
+    return leaf.unit in ("J", "W") or leaf.unit.startswith("J/")
+
+
 def run_varied(prepared: Prepared, planned: Plan, changes: Sequence[tuple[Leaf, object]]) -> Result:
     """The result with some leaves changed, without timeline and provenance.
 
@@ -48,7 +53,7 @@ def run_varied(prepared: Prepared, planned: Plan, changes: Sequence[tuple[Leaf, 
         CyclewrightError: the changed spec is not valid, or cannot run the model.
     """
     device = vary(prepared, [(leaf.path, value) for leaf, value in changes])
-    if all(leaf.unit == "W" or leaf.unit.startswith("J/") for leaf, _ in changes):
+    if all(changes_energy_alone(leaf) for leaf, _ in changes):
         return play(prepared, replace(planned, mapped=replace(planned.mapped, hardware=device)), timeline=False)
     return play(prepared, plan(prepared, device), timeline=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import cyclewright as cw
 from cyclewright.api import document_of
-from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, UnitError, UnknownNameError
+from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, InfeasibleError, UnitError, UnknownNameError
 from simulator.result import Result
 
 GEMM = "gemm:256x256x256"
@@ -110,21 +111,39 @@ def test_no_interval_where_nothing_is_assumed(tmp_path: Path) -> None:
 
 
 def test_the_interval_of_the_corners_bounds_random_points_of_the_box() -> None:
-    import random
-
     draw = random.Random(7)
     base = cw.run(GEMM, "edge-npu", interval=True)
-    boxes = {
-        leaf.path: (leaf.low, leaf.high) for leaf in cw.load_hardware("edge-npu").leaves.values() if leaf.source == "assumed" and leaf.low
-    }
+    leaves = [leaf for leaf in cw.load_hardware("edge-npu").leaves.values() if leaf.source == "assumed" and leaf.low is not None]
     for _ in range(10):
-        inside = {path: draw.uniform(low, high) for path, (low, high) in boxes.items() if low is not None and high is not None}
+        inside: dict[str, float] = {}
+        for leaf in leaves:
+            assert leaf.low is not None
+            assert leaf.high is not None
+            # whole numbers may have values between that are no valid spec: they stand at either end
+            whole = isinstance(leaf.value, int)
+            inside[leaf.path] = draw.choice((leaf.low, leaf.high)) if whole else draw.uniform(leaf.low, leaf.high)
         result = cw.run(GEMM, "edge-npu", overrides=inside)
         for metric in ("latency_s", "energy_j"):
             low, high = base.interval.get(metric, (base.latency_s, base.latency_s))
             # start-up of whole cycles may round by one
             slack = 2 / base.clock_hz if metric == "latency_s" else 0.0
             assert low * (1 - 1e-9) - slack <= getattr(result, metric) <= high * (1 + 1e-9) + slack
+
+
+def test_an_end_that_cannot_run_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cyclewright import interval
+
+    whole = interval.run_varied
+
+    def partly(prepared: Any, planned: Any, changes: Any) -> Result:
+        if any(leaf.path == "memory.dram.read_energy" and value == leaf.high for leaf, value in changes):
+            raise InfeasibleError("does not run there")
+        return whole(prepared, planned, changes)
+
+    monkeypatch.setattr(interval, "run_varied", partly)
+    result = cw.run(GEMM, "edge-npu", interval=True)
+    assert "the interval leaves out memory.dram.read_energy: does not run there" in result.warnings
+    assert result.interval["energy_j"][0] < result.energy_j
 
 
 def test_roofline_table_and_figure(tmp_path: Path) -> None:
