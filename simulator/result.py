@@ -115,5 +115,7 @@ class Result:
     capacities: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     """Memory name to (capacity in bytes, whether it is off chip), in the order of the spec; reports compare peaks with it."""
     interval: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    scalesim: Mapping[str, object] | None = None
+    """What SCALE-Sim would count (``simulator.accounting``): sums over layers and a list ``layers``; None unless it was asked for."""
     provenance: Mapping[str, object] = field(default_factory=dict)
     meta: Mapping[str, object] = field(default_factory=dict)

@@ -20,6 +20,8 @@ TOP = ("latency_s", "cycles", "energy_j", "macs", "flops", "dram_bytes", "roofli
 """Keys that come first in the document, so that a reader meets them first."""
 _NAMES = tuple(item.name for item in fields(Result))
 _OPERATOR_NAMES = tuple(item.name for item in fields(OperatorResult))
+_LATER = frozenset(("scalesim",))
+"""Keys that results stored before them do not have; they come back as the default."""
 _SPAN_NAMES = tuple(item.name for item in fields(Span))
 
 
@@ -70,7 +72,7 @@ def from_json(text: str) -> Result:
         raise ModelError("not a stored result: it has no key 'schema'", hint="give a file that `run -o NAME.json` wrote")
     if document["schema"] != RESULT_SCHEMA:
         raise ModelError(f"a stored result of schema {document['schema']}, this version reads {RESULT_SCHEMA}", hint="run it again")
-    missing = [name for name in (*_NAMES, "digest") if name not in document]
+    missing = [name for name in (*_NAMES, "digest") if name not in document and name not in _LATER]
     unknown = [name for name in document if name not in (*_NAMES, "schema", "digest")]
     if missing or unknown:
         raise ModelError(f"a stored result with keys missing {missing} and unknown {unknown}", hint="run it again")
@@ -83,7 +85,7 @@ def from_json(text: str) -> Result:
 
 
 def _build(document: Mapping[str, Any]) -> Result:
-    values = {name: document[name] for name in _NAMES}
+    values = {name: document[name] for name in _NAMES if name in document}
     values["operators"] = tuple(_operator(row) for row in document["operators"])
     values["timeline"] = tuple(Span(*row) for row in document["timeline"])
     values["memory_over_time"] = tuple(tuple(row) for row in document["memory_over_time"])

@@ -1,4 +1,4 @@
-"""``load_model``: a graph from a name of the zoo, an operator's text, an ONNX file or a Hugging Face ``config.json``."""
+"""``load_model``: a graph from a name of the zoo, an operator's text, an ONNX file, a ``config.json`` or a SCALE-Sim topology."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load_model(
 
     Args:
         name_or_path: a name of ``list_models``, ``gemm:MxNxK``, ``conv:...``, ``attention:...`` (see ``single.single_operator``),
-            the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one.
+            the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one, of a SCALE-Sim topology (``.csv``).
         phase: of a decoder ``prefill`` (default) or ``decode``, of an encoder ``encode``, of all others ``inference``.
         batch: inputs or sequences at a time; of an ONNX file it pins the first axis of the inputs where that is open.
         tokens: prompt length (prefill, encode) or new positions (decode, default 1).
@@ -91,6 +91,14 @@ def load_model(
     elif colon and kind in SYNTAX:
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims, batch=batch if batch != 1 else None)
         graph = single_operator(name_or_path, base or "bf16")
+        wanted = None if plain else wanted
+    elif name_or_path.lower().endswith(".csv"):
+        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
+        if batch != 1:
+            raise ArgumentError(f"batch is {batch}", where="batch", hint="a SCALE-Sim topology is one image: leave the batch out")
+        from workloads.scalesim_csv import read_topology
+
+        graph = read_topology(name_or_path, base or "int8")
         wanted = None if plain else wanted
     elif (config := _transformer(name_or_path)) is not None:
         _refuse(name_or_path, None, dims=dims)
@@ -148,7 +156,8 @@ def _transformer(name: str) -> TransformerConfig | None:
     if path.suffix == ".onnx" and path.is_file():
         return None
     if path.is_file():
-        raise ModelError(f"a model file is .onnx or config.json, this is {path.name}", where=name, hint="rename it if it is one of these")
+        what = f"a model file is .onnx, config.json or a SCALE-Sim .csv, this is {path.name}"
+        raise ModelError(what, where=name, hint="rename it if it is one of these")
     if path.suffix == ".onnx" or "/" in name:
         raise ModelError("no such file", where=name, hint="give the path of an .onnx file, of a config.json or of its folder")
     kind, colon, _ = name.partition(":")

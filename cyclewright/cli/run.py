@@ -19,8 +19,10 @@ Examples:
   cyclewright run model.onnx --hw my-npu.yaml --dim batch=8 -o report.html -o result.json
   cyclewright run gemm:4096x4096x4096 --hw nvidia-a100-sxm-80gb --set memory.hbm.bandwidth="3 TB/s"
   cyclewright run resnet50 --hw edge-npu --fail-if "latency > 5 ms"
+  cyclewright run alexnet.csv --hw systolic-array --accounting scalesim:calc
 
-MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, or to a Hugging Face config.json.
+MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, to a Hugging Face config.json, or to a
+SCALE-Sim topology (.csv).
 """
 
 
@@ -32,6 +34,7 @@ MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a 
 @click.option("--fail-if", "conditions", metavar="CONDITION", multiple=True, help='Exit with 3 if it holds: "latency > 5 ms".')
 @click.option("--explain", "explained", metavar="OPERATOR", help="Say where one operator's time and bytes go, and what was rejected.")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the heaviest operators to list.")
+@click.option("--accounting", metavar="RULES", help="Also count as SCALE-Sim does: scalesim:calc or scalesim:user (systolic arrays).")
 @click.option("--no-interval", is_flag=True, help="Skip the interval over the spec's assumed numbers.")
 @json_option
 @output_option(".html .json .csv .svg .png .trace.json")
@@ -47,7 +50,8 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     from cyclewright.explain import explain
     from cyclewright.outputs import render_run, write_all
 
-    result = run_model(model, hardware, overrides=overrides, interval=not options["no_interval"], **settings)
+    asked = {"interval": not options["no_interval"], "accounting": options["accounting"]}
+    result = run_model(model, hardware, overrides=overrides, **asked, **settings)
     document = document_of(result)
     sections = explain(document, options["explained"]) if options["explained"] else []
     write_all([(path, render_run(result, path)) for path in outputs])
@@ -60,6 +64,8 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
             pairs(lines)
     else:
         show(document, options["top"])
+        if document["scalesim"]:
+            _scalesim(document["scalesim"])
     say_written(outputs)
     check_gates(gates, document)
 
@@ -138,3 +144,21 @@ def _heaviest(document: Mapping[str, Any], top: int) -> None:
     if len(shown) < len(rows):
         rest = sum(row["time_s"] for row in rows[top:])
         click.echo(f"  and {len(rows) - len(shown)} more, {format_quantity(rest, 's')} together")
+
+
+def _scalesim(block: Mapping[str, Any]) -> None:
+    """SCALE-Sim's counts beside ours."""
+    heading(f"as SCALE-Sim counts ({block['accounting'].partition(':')[2]}; docs/scalesim.md says how that differs)")
+    words = {place: [f"{block[f'{place}_{name}']:,} {name.replace('_', ' ')}" for name in names] for place, names in _WORDS.items()}
+    pairs(
+        [
+            ("cycles", f"{block['total_cycles']:,} for {block['demand_lines']:,} lines, {block['stall_cycles']:,} of them stalls"),
+            *((f"{place.upper()} words", ", ".join(counts)) for place, counts in words.items()),
+            ("array use", f"{100 * block['overall_utilisation']:.3g} %"),
+        ]
+    )
+    for note in block["notes"]:
+        click.echo(f"  - {note}")
+
+
+_WORDS = dict.fromkeys(("sram", "dram"), ("ifmap_reads", "filter_reads", "ofmap_writes"))

@@ -72,6 +72,7 @@ def layers_of(graph: OperatorGraph) -> tuple[tuple[LayerOf, ...], tuple[str, ...
     layers: list[LayerOf] = []
     notes: list[str] = []
     skipped: list[str] = []
+    padded: list[str] = []
     for operator, holder, times in graph.walk():
         products = [nest for nest in operator.nests if nest.function == "mac"]
         if not products and operator.kind != "view":
@@ -81,27 +82,32 @@ def layers_of(graph: OperatorGraph) -> tuple[tuple[LayerOf, ...], tuple[str, ...
             if isinstance(found, str):
                 notes.append(f"{operator.name}: left out, {found}")
                 continue
-            layer, count, note = found
+            layer, count, pixels = found
             layers.append(LayerOf(operator.name, layer, count * times))
-            if note:
-                notes.append(f"{operator.name}: {note}")
+            if pixels:
+                padded.append(f"{operator.name} ({layer.m} output pixels counted for {pixels})")
+    if padded:
+        notes.append(f"padding left out, SCALE-Sim knows none: {_some(padded)}")
     if skipped:
-        shown = ", ".join(skipped[:5]) + (f" and {len(skipped) - 5} more" if len(skipped) > 5 else "")
-        notes.append(f"left out, SCALE-Sim knows convolutions and matrix products alone: {shown}")
+        notes.append(f"left out, SCALE-Sim knows convolutions and matrix products alone: {_some(skipped)}")
     return tuple(layers), tuple(notes)
 
 
-def _layer(operator: Operator, nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Layer, int, str] | str:
-    """(layer, runs of it, note) of a product, or why it has none."""
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _layer(operator: Operator, nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Layer, int, int] | str:
+    """(layer, runs of it, output pixels if it is padded else 0) of a product, or why it has none."""
     if len(nest.reads) != 2 or len(nest.writes) != 1:
         return "its product does not have two operands and one result"
     if operator.kind == "conv":
         return _convolution(nest, tensors)
     product = as_matmul(nest)
-    return Layer.gemm(product.m, product.n, product.k), product.batch, ""
+    return Layer.gemm(product.m, product.n, product.k), product.batch, 0
 
 
-def _convolution(nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Layer, int, str] | str:
+def _convolution(nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Layer, int, int] | str:
     image, weight = nest.reads
     extents = dict(nest.dims)
     shape = tensors[image.tensor].shape
@@ -123,8 +129,7 @@ def _convolution(nest: Nest, tensors: Mapping[str, Tensor]) -> tuple[Layer, int,
     for place in range(rank):
         pixels *= extents[f"p{place}"]
     padded = any(axis.offset for axis in axes) or layer.m != pixels
-    note = f"{layer.m} output pixels counted instead of {pixels}: SCALE-Sim knows no padding" if padded else ""
-    return layer, extents["n"] * extents.get("g", 1), note
+    return layer, extents["n"] * extents.get("g", 1), pixels if padded else 0
 
 
 def _window(axis: Axis, place: int) -> int | None:
