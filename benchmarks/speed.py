@@ -2,16 +2,19 @@
 
     python benchmarks/speed.py
 
-Each figure is the best and the median of several tries. Warm calls run with kernels compiled; the reading of a spec is kept by
-the process (it is checked against the file each time), no graph, mapping or result is.
+Per line: best and median wall-clock time, and the least processor time (user and system), which other work on the machine
+disturbs less. Warm calls run with kernels compiled; the reading of a spec is kept by the process (it is checked against the file
+each time), no graph, mapping or result is.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import cyclewright as cw
 
@@ -21,7 +24,7 @@ PROCESSES = {
     "cyclewright run resnet50 --hw edge-npu": ["run", "resnet50", "--hw", "edge-npu"],
     "cyclewright run resnet50 --hw nvidia-h100-sxm": ["run", "resnet50", "--hw", "nvidia-h100-sxm"],
 }
-CALLS = {
+CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ResNet-50, edge-npu": ("resnet50", "edge-npu", {}),
     "ResNet-50, nvidia-h100-sxm": ("resnet50", "nvidia-h100-sxm", {}),
     "Llama-3-70B decode step, nvidia-h100-sxm": ("llama-3-70b", "nvidia-h100-sxm", {"phase": "decode", "batch": 8, "context": 4096}),
@@ -34,33 +37,40 @@ CALLS = {
 }
 
 
-def process_seconds(command: list[str]) -> float:
-    start = time.perf_counter()
+Times = tuple[float, float]
+"""Wall-clock seconds and processor seconds."""
+
+
+def process_times(command: list[str]) -> Times:
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def figures(seconds: list[float]) -> str:
-    return f"{1e3 * min(seconds):9.1f} ms best {1e3 * statistics.median(seconds):9.1f} ms median"
+def call_times(model: str, hardware: str, settings: dict[str, Any]) -> Times:
+    wall, processor = time.perf_counter(), time.process_time()
+    cw.run(model, hardware, **settings)
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def figures(times: list[Times], bare: Times = (0.0, 0.0)) -> str:
+    walls, processor = ([each[kind] - bare[kind] for each in times] for kind in (0, 1))
+    return f"{1e3 * min(walls):8.1f} {1e3 * statistics.median(walls):8.1f} {1e3 * min(processor):8.1f}"
 
 
 def main() -> None:
-    bare = min(process_seconds([sys.executable, "-c", "pass"]) for _ in range(5))
-    print(f"new processes, beyond Python's own start of {1e3 * bare:.0f} ms")
+    tries = [process_times([sys.executable, "-c", "pass"]) for _ in range(5)]
+    bare = min(wall for wall, _ in tries), min(processor for _, processor in tries)
+    print(f"milliseconds; Python's own start of {1e3 * bare[0]:.0f} is taken off new processes")
+    print(f"{'':<50} {'best':>8} {'median':>8} {'processor':>8}")
     for name, arguments in PROCESSES.items():
         command = [sys.executable, "-m", "cyclewright", *arguments]
-        process_seconds(command)  # the first one may compile kernels and byte code
-        print(f"  {name:<48} {figures([process_seconds(command) - bare for _ in range(5)])}")
-    print("warm calls of cyclewright.run")
-    for name, (model, hardware, settings) in CALLS.items():
-        cw.run(model, hardware, **settings)
-        seconds = []
-        for _ in range(15):
-            start = time.perf_counter()
-            result = cw.run(model, hardware, **settings)
-            seconds.append(time.perf_counter() - start)
-        steps = ", ".join(f"{step} {1e3 * value:.1f}" for step, value in dict(result.meta["timings_s"]).items())
-        print(f"  {name:<48} {figures(seconds)}   (last: {steps} ms)")
+        process_times(command)  # the first one may compile kernels and byte code
+        print(f"{name:<50} {figures([process_times(command) for _ in range(5)], bare)}")
+    for name, call in CALLS.items():
+        call_times(*call)
+        print(f"{name:<50} {figures([call_times(*call) for _ in range(15)])}")
 
 
 if __name__ == "__main__":
