@@ -23,6 +23,7 @@ from hwspecs.schema import Attribute
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, ErrorList, InvalidInput, UnknownNameError
 from hwspecs.vocabulary.located_yaml import Mark, Node, load_yaml, resolve_scalar
 from hwspecs.vocabulary.suggest import did_you_mean
+from hwspecs.vocabulary.units import format_quantity
 
 LIBRARY = Path(__file__).parent / "library"
 Overrides = Sequence[str] | Mapping[str, object]
@@ -227,10 +228,31 @@ def _override(spec: Spec, overrides: Overrides) -> Hardware:
         except InvalidInput as error:
             errors.append(type(error)(error.what, where=error.where or f"--set {path}", hint=error.hint))
     if not errors:
+        _scale_rates(spec, leaves)
         errors = [*check(leaves, spec.root)]
     if errors:
         raise errors[0] if len(errors) == 1 else ErrorList(errors)
     return build(spec.header, leaves)
+
+
+def _scale_rates(spec: Spec, leaves: dict[str, Leaf]) -> None:
+    """Stated rates are of all copies at the stated clock: where an override moves count or clock, rates that it leaves alone follow."""
+    for name, unit in spec.hardware.units.items():
+        prefix = f"unit.{name}."
+        moved = [path for path in ("clock", prefix + "clock", prefix + "count") if leaves.get(path) is not spec.leaves.get(path)]
+        if not moved:
+            continue
+        count = leaves[prefix + "count"].value if prefix + "count" in leaves else 1
+        clock = leaves[prefix + "clock"].value if prefix + "clock" in leaves else leaves["clock"].value
+        factor = float(count) * float(clock) / (unit.count * unit.clock_hz)
+        for path, leaf in spec.leaves.items():
+            stated = path.startswith((prefix + "rates.", prefix + "vector_rates.")) and leaves.get(path) is leaf
+            if stated and leaf.unit == "op/s" and factor != 1.0:
+                scaled = float(leaf.value) * factor
+                low, high = (None if bound is None else bound * factor for bound in (leaf.low, leaf.high))
+                text = format_quantity(scaled, leaf.unit)
+                cite = f"{leaf.text} x {factor:.4g}, as {' and '.join(moved)} set"
+                leaves[path] = replace(leaf, value=scaled, text=text, source="derived", cite=cite, low=low, high=high, where="--set")
 
 
 def _pairs(overrides: Overrides) -> list[tuple[str, object]]:
@@ -312,7 +334,7 @@ def _overridden(old: Leaf | None, path: str, attribute: Attribute, value: object
 def _set_number(leaf: Leaf, attribute: Attribute, value: float) -> Leaf:
     """A plain number replaces a quantity: it is in the leaf's own unit."""
     from hwspecs.reading import in_range
-    from hwspecs.vocabulary.units import Quantity, format_quantity
+    from hwspecs.vocabulary.units import Quantity
 
     read = in_range(Quantity(value, leaf.unit, attribute.dimension), value, attribute)
     text = format_quantity(value, leaf.unit)

@@ -67,7 +67,9 @@ def test_a_number_set_is_the_number_read_and_nothing_else_moves(which, factor):
         assert any(reason in message for reason in _REASONS)
         return
     assert changed.leaves[path].value == value
-    assert {key for key in base.leaves if base.leaves[key] != changed.leaves[key]} <= {path}
+    moved = {key for key in base.leaves if base.leaves[key] != changed.leaves[key]} - {path}
+    assert all("rates." in key for key in moved)
+    assert not moved or path.rpartition(".")[2] in ("count", "clock")
     assert list(changed.leaves) == list(base.leaves)
     assert (changed.digest == base.digest) == (
         changed.leaves[path].value == old.value and old.low == old.high == value and old.source == "assumed"
@@ -211,3 +213,20 @@ def _time_of_an_override() -> float:
     start = time.perf_counter()
     load_hardware(H100, {"memory.hbm.bandwidth": 4e12})
     return time.perf_counter() - start
+
+
+def test_stated_rates_follow_the_count_and_the_clock_unless_they_are_set_too() -> None:
+    """Rates of a GPU are of all copies at the stated clock: half the copies at the same clock do half as much."""
+    full = load_hardware("nvidia-h100-sxm").primary
+    half = load_hardware("nvidia-h100-sxm", ["sm.count=66"]).primary
+    assert half.rates["bf16", "dense"] == full.rates["bf16", "dense"] / 2
+    assert half.vector_rates["fp32"] == full.vector_rates["fp32"] / 2
+    stated = load_hardware("nvidia-h100-sxm", ["sm.count=66", "rates.bf16.dense=900 TFLOP/s"])
+    assert stated.primary.rates["bf16", "dense"] == 900e12
+    slow = load_hardware("nvidia-h100-sxm", {"clock": load_hardware("nvidia-h100-sxm").clock_hz / 2})
+    assert slow.primary.rates["bf16", "dense"] == full.rates["bf16", "dense"] / 2
+    leaf = slow.leaves["unit.sm.rates.bf16.dense"]
+    assert leaf.source == "derived"
+    assert "clock" in leaf.cite
+    same = load_hardware("nvidia-h100-sxm", ["sm.count=132"]).primary
+    assert same.rates == full.rates
