@@ -45,15 +45,15 @@ class _Reader:
         self.errors.append(ModelError(what, where=cell.where, hint=hint))
 
     def number(self, cell: _Cell, column: str) -> int:
-        """The whole number in a cell; 1 after an error."""
+        """The whole number in a cell; 0 after an error."""
         if not re.fullmatch(r"\+?[0-9]{1,12}", cell.text):
             what = f"{column} is empty" if not cell.text else f"{column} is {cell.text!r}, not a whole number"
             self.fail(cell, what, f"write a whole number from 1 to {_LARGEST - 1}")
-            return 1
+            return 0
         value = int(cell.text)
         if not 1 <= value < _LARGEST:
             self.fail(cell, f"{column} {value} is out of range", f"sizes go from 1 to {_LARGEST - 1}")
-            return 1
+            return 0
         return value
 
     def name(self, text: str) -> str:
@@ -169,7 +169,7 @@ def _row(reader: _Reader, cells: list[_Cell]) -> tuple[tuple[int, ...], str]:
     if not reader.gemm:
         sizes.append(sizes[-1])
         for what, image, window in (("height", 0, 2), ("width", 1, 3)):
-            if sizes[window] > sizes[image]:
+            if sizes[window] > sizes[image] > 0:
                 reader.fail(
                     cells[window + 1], f"the filter {what} {sizes[window]} is larger than the input's {sizes[image]}",
                     "SCALE-Sim knows no padding: write the size of the padded input",
@@ -194,7 +194,7 @@ def _further(reader: _Reader, cells: list[_Cell], sizes: list[int], name: str) -
         elif "sparsity" in title:
             reader.fail(cell, f"sparsity is {cell.text!r}", "write N:M, such as 2:4")
         elif "batch" in title:
-            if reader.number(cell, "batch") != 1:
+            if reader.number(cell, "batch") > 1:
                 reader.fail(cell, f"batch is {cell.text}", "SCALE-Sim counts one image; write 1")
         elif not reader.gemm and place == 0 and (cell.text.isdecimal() or "stride" in title):
             sizes[7] = reader.number(cell, "stride of the width")

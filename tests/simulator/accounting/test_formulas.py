@@ -93,9 +93,9 @@ def test_lines_and_scratchpad_words_are_those_of_the_demand_matrices(m, n, k, ro
 
 @settings(max_examples=60)
 @given(
-    st.integers(1, 300),
-    st.integers(1, 300),
-    st.integers(1, 300),
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.integers(1, 90),
     st.integers(1, 40),
     st.integers(1, 40),
     st.sampled_from(("os", "ws", "is")),
