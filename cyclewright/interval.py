@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from cyclewright.api import Plan, Prepared
 from cyclewright.variation import changes_energy_alone, run_varied
+from hwspecs.dram import is_dram_leaf
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.vocabulary.errors import CyclewrightError
 from simulator.result import Result
@@ -26,7 +27,10 @@ Corner = tuple[tuple[Leaf, float | int], ...]
 
 
 def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
-    """Assumed numbers with bounds that can enter the result: not those of units that run nothing, or of MACs in unused formats."""
+    """Assumed numbers with bounds that can enter the result.
+
+    Not those of units that run nothing, of MACs in unused formats, or of banked DRAM below the cycle rung.
+    """
     formats = {row.compute_format for row in result.operators}
     idle = {f"unit.{name}." for name in hardware.units} - {f"unit.{row.unit}." for row in result.operators}
     return tuple(
@@ -34,6 +38,7 @@ def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
         for leaf in hardware.leaves.values()
         if leaf.source == "assumed" and leaf.low is not None and leaf.high is not None and leaf.low < leaf.high
         if not any(leaf.path.startswith(prefix) for prefix in idle)
+        if result.fidelity == "cycle" or not is_dram_leaf(leaf.path)
         if ".energy.mac." not in leaf.path or leaf.path.rpartition(".")[2] in formats
     )
 

@@ -160,8 +160,8 @@ def check_dram(leaves: Mapping[str, Leaf], start: str) -> Iterator[SpecError]:
         yield located(
             where, f"{start}controller.interleave", "does not divide a row into whole bursts", f"a multiple of {dram.burst_bytes} bytes"
         )
-    if sorted(dram.mapping) != sorted(DRAM_FIELDS):
-        hint = f"name each of {', '.join(DRAM_FIELDS)} once, joined by colons"
+    if sorted(dram.mapping) != sorted(DRAM_FIELDS) or dram.mapping[0] != "row":
+        hint = f"name each of {', '.join(DRAM_FIELDS)} once, joined by colons, row first"
         yield located(own["controller.mapping"].where, f"{start}controller.mapping", f"cannot read {':'.join(dram.mapping)!r}", hint)
     if dram.refresh == "per_bank" and "trfc_pb" not in dram.timing:
         yield located(

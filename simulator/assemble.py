@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, fsum
 
 from hwspecs.hardware import Hardware
-from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
+from hwspecs.vocabulary.errors import ArgumentError
 from ilp.lifetimes import Compulsory, Lifetimes, compulsory, lifetimes
 from ilp.replay import check
 from ilp.schedule import Schedule
 from mappings.dataflow import MappedGraph
 from simulator import CYCLEWRIGHT_PACKAGE
+from simulator.dram import Commands
 from simulator.energy import STATIC, EnergyModel
 from simulator.memory import live_off_chip, live_on_chip
+from simulator.ports import Ports, overdriven, summary
 from simulator.program import Step, Timing, build_program, play_program, play_unfolded
 from simulator.result import OperatorResult, Result, Span
 from simulator.roofline import compulsory_seconds, compute_seconds, graph_seconds, roofs
@@ -28,26 +30,26 @@ def simulate(mapped: MappedGraph, schedule: Schedule, *, fidelity: str = "tile",
     """Play ``schedule`` of ``mapped``, after the replay checker has accepted it, and say what it costs.
 
     Args:
-        fidelity: ``tile`` plays the dataflow graphs; ``roofline`` is the lower bound of compulsory work at data-sheet rates.
+        fidelity: ``tile`` plays the dataflow graphs; ``cycle`` plays them on banked DRAM in place of the achieved bandwidth;
+            ``roofline`` is the lower bound of compulsory work at data-sheet rates.
         timeline: also merge busy stretches into at most 5,000 spans.
         unfolded: play every round of every operator in one graph (slow; gives the same cycles, see ``simulator.program``).
 
     Raises:
-        ArgumentError: no such fidelity. UnsupportedError: ``cycle``, which is not there yet.
+        ArgumentError: no such fidelity. UnsupportedError: ``cycle`` and the spec does not describe the DRAM.
         InfeasibleError: an operator is deadlocked. ContractError: mapping and schedule break a contract.
     """
-    if fidelity == "cycle":
-        raise UnsupportedError("fidelity 'cycle' (banked DRAM and contention) is not there yet", hint="use 'tile' or 'roofline'")
     if fidelity not in FIDELITIES:
-        raise ArgumentError(f"unknown fidelity {fidelity!r}", hint="use one of roofline, tile")
-    program = build_program(mapped, schedule)
+        raise ArgumentError(f"unknown fidelity {fidelity!r}", hint="use one of roofline, tile, cycle")
+    ports = Ports(mapped.hardware) if fidelity == "cycle" else None
+    program = build_program(mapped, schedule, ports)
     check(mapped, schedule)
     lives = tuple(lifetimes(block) for block in mapped.blocks)
     run = _Run(mapped, schedule, lives, compulsory(mapped, lives), counts(mapped.graph), EnergyModel(mapped.hardware))
     if fidelity == "roofline":
         return run.roofline(program)
     cycles, timings = (play_unfolded if unfolded else play_program)(program)
-    return run.tile(program, cycles, timings, timeline)
+    return run.played(fidelity, program, cycles, timings, timeline)
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class _Run:
     def hardware(self) -> Hardware:
         return self.mapped.hardware
 
-    def tile(self, program: list[list[Step]], cycles: int, timings: list[list[Timing]], timeline: bool) -> Result:
+    def played(self, fidelity: str, program: list[list[Step]], cycles: int, timings: list[list[Timing]], timeline: bool) -> Result:
         """The result of a played program."""
         clock = self.hardware.clock_hz
         rows = []
@@ -83,7 +85,20 @@ class _Run:
                 rows.append(Row(step, timing.start / clock, end / clock, total / clock, held_by(work, total)))
         seconds = {resource: spent / clock for resource, spent in busy.items() if spent}
         merged = spans(program, timings) if timeline else ()
-        return self._result("tile", rows, cycles / clock, cycles, seconds, merged)
+        result = self._result(fidelity, rows, cycles / clock, cycles, seconds, merged)
+        if fidelity != "cycle":
+            return result
+        return replace(result, dram=self._dram(program, result), warnings=(*result.warnings, *overdriven(self.hardware)))
+
+    def _dram(self, program: list[list[Step]], result: Result) -> dict[str, dict[str, float]]:
+        """Commands and efficiency of each banked memory (cycle rung)."""
+        total: dict[str, Commands] = {}
+        for step in (step for steps in program for step in steps):
+            for count, lowered in step.turns:
+                for name, commands in (lowered.commands or {}).items():
+                    total[name] = total.get(name, Commands()).plus(commands.scaled(count))
+        moved = {name: sum(pair) for name, pair in result.bytes_by_memory.items()}
+        return summary(self.hardware, total, moved, result.latency_s)
 
     def roofline(self, program: list[list[Step]]) -> Result:
         """The lower bound as a result: an operator's time is what it adds to the binding resource; its bytes are its compulsory ones."""
@@ -129,9 +144,7 @@ class _Run:
         floor_seconds = graph_seconds(mapped, self.floor.bytes)
         off_chip = live_off_chip(mapped, self.schedule, self.lives)
         on_chip = live_on_chip(mapped, self.schedule)
-        over_time = tuple(
-            (row.start_s, on_chip[row.step.block][row.step.index], off_chip[row.step.block][row.step.index]) for row in rows
-        )
+        over_time = tuple((row.start_s, on_chip[row.step.block][row.step.index], off_chip[row.step.block][row.step.index]) for row in rows)
         peak = max((live for _, _, live in over_time), default=0)
         room = sum(memory.size_bytes for memory in hardware.memories.values() if memory.off_chip)
         peak_rate = self._peak_rate(operators)

@@ -10,7 +10,8 @@ their stages. A firing of a stage
   transfer cycles; ``transfer`` is that of the slowest port, because ports work side by side.
 
 Transfer cycles are ``ceil(bytes x clock / achieved bandwidth)`` per firing, so a firing never beats the data sheet. Transfers between
-on-chip memories take no time here: they are in the mapper's cycles.
+on-chip memories take no time here: they are in the mapper's cycles. At the cycle rung the banked DRAM of ``simulator.ports`` gives the
+transfer cycles instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from math import ceil, inf
 from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.errors import ContractError, InfeasibleError
 from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage
+from simulator.dram import Commands, Move
+from simulator.ports import Ports
 
 LAUNCH = "launch"
 """Stages of this name count as the resource ``launch``, whatever unit they run on."""
@@ -80,6 +83,8 @@ class Lowered:
     kept_read_bytes: int = 0
     kept_written_bytes: int = 0
     work: dict[str, int] = field(default_factory=dict)
+    commands: dict[str, Commands] | None = None
+    """Off-chip memory to DRAM commands, all firings; None below the cycle rung."""
 
 
 def transfer_cycles(memory: Memory, clock_hz: float, nbytes: int, access_bytes: int = 0) -> float:
@@ -100,10 +105,14 @@ def combine(cycles: int, transfer: int, overlap: float | None) -> int:
 
 
 class Lowering:
-    """Lowers alternatives onto one hardware; remembers what transfers of one size cost."""
+    """Lowers alternatives onto one hardware; remembers what transfers of one size cost.
 
-    def __init__(self, hardware: Hardware) -> None:
+    With ``ports`` (the cycle rung) transfers last what the banked DRAM behind them takes, in place of the achieved bandwidth.
+    """
+
+    def __init__(self, hardware: Hardware, ports: Ports | None = None) -> None:
         self.hardware = hardware
+        self.ports = ports
         self.off_chip = {name: memory for name, memory in hardware.memories.items() if memory.off_chip}
         self._cycles: dict[tuple[str, int, int], float] = {}
 
@@ -133,13 +142,15 @@ class Lowering:
             InfeasibleError: so long that cycles leave int64.
         """
         one = _Pass(self, operator, kept_reads, kept_writes)
+        if self.ports is not None:
+            one.read_by = self.ports.read_by(alternative, kept_reads)
         stages = tuple([one.stage(stage) for stage in alternative.stages])
         numbers = {stage.name: number for number, stage in enumerate(alternative.stages)}
         if len(numbers) < len(stages):
             raise ContractError(f"alternative {alternative.name!r} has two stages of one name", where=operator)
         edges = tuple([_edge(operator, edge, numbers) for edge in alternative.edges])
         flow = _checked_length(Flow(stages, edges, tuple(one.resources), tuple(numbers)), operator)
-        return Lowered(flow, one.read_bytes, one.written_bytes, one.kept_read_bytes, one.kept_written_bytes, one.work)
+        return Lowered(flow, one.read_bytes, one.written_bytes, one.kept_read_bytes, one.kept_written_bytes, one.work, one.commands)
 
 
 class _Pass:
@@ -153,6 +164,8 @@ class _Pass:
         self.written_bytes: dict[str, int] = {}
         self.kept_read_bytes = self.kept_written_bytes = 0
         self.work: dict[str, int] = {}
+        self.commands: dict[str, Commands] | None = None if lowering.ports is None else {}
+        self.read_by: frozenset[str] = frozenset()
 
     def stage(self, stage: Stage) -> FlowStage:
         """Home resource and segments of a stage."""
@@ -192,6 +205,7 @@ class _Pass:
     def _transfers(self, segment: Segment) -> tuple[dict[str, int], bool]:
         """Cycles per port of one firing, and whether the schedule saved every off-chip byte of it."""
         exact: dict[str, float] = {}
+        moves: dict[str, list[Move]] = {}
         saved = False
         repeat, off_chip = segment.repeat, self.lowering.off_chip
         for move in segment.transfers:
@@ -210,13 +224,25 @@ class _Pass:
             if loads:
                 self.read_bytes[source] = self.read_bytes.get(source, 0) + repeat * move.bytes
                 exact[source] = exact.get(source, 0.0) + self.lowering.cycles(source, move.bytes, move.access_bytes)
+                moves.setdefault(source, []).append(Move(move.bytes, False, move.access_bytes))
             if stores:
                 self.written_bytes[target] = self.written_bytes.get(target, 0) + repeat * move.bytes
                 exact[target] = exact.get(target, 0.0) + self.lowering.cycles(target, move.bytes, move.access_bytes)
+                moves.setdefault(target, []).append(Move(move.bytes, True, move.access_bytes))
+        if self.commands is not None:
+            exact = {name: self._banked(name, found, repeat) for name, found in moves.items()}
         by_port = {name: ceil(cycles) for name, cycles in exact.items()}
         for name, held in by_port.items():
             self._book(f"memory:{name}", repeat * held)
         return by_port, saved and not exact
+
+    def _banked(self, memory: str, moves: list[Move], repeat: int) -> float:
+        """Cycles that the DRAM takes for one firing; books the commands of all of them."""
+        assert self.lowering.ports is not None
+        assert self.commands is not None
+        cycles, commands = self.lowering.ports.cost(memory, moves, memory in self.read_by)
+        self.commands[memory] = self.commands.get(memory, Commands()).plus(commands.scaled(repeat))
+        return cycles
 
 
 def _edge(operator: str, edge: Edge, numbers: dict[str, int]) -> FlowEdge:

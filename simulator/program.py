@@ -16,6 +16,7 @@ from ilp.schedule import Schedule
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator
 from simulator.lowering import Flow, Lowered, Lowering, chain
 from simulator.play import Played, play
+from simulator.ports import Ports
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -57,15 +58,15 @@ class Timing:
     last_end: tuple[int, ...]
 
 
-def build_program(mapped: MappedGraph, schedule: Schedule) -> list[list[Step]]:
-    """Steps of each block in schedule order, lowered once per distinct alternative and kept set.
+def build_program(mapped: MappedGraph, schedule: Schedule, ports: Ports | None = None) -> list[list[Step]]:
+    """Steps of each block in schedule order, lowered once per distinct alternative and kept set; with ``ports`` for the cycle rung.
 
     Raises:
         ContractError: schedule and graph do not match, or an alternative is not playable.
     """
     if len(schedule.blocks) != len(mapped.blocks):
         raise ContractError(f"the schedule plans {len(schedule.blocks)} blocks of {len(mapped.blocks)}", where=mapped.graph.name)
-    lowering = Lowering(mapped.hardware)
+    lowering = Lowering(mapped.hardware, ports)
     done: dict[tuple[int, frozenset[str], frozenset[str]], Lowered] = {}
     program = []
     for number, (block, plan) in enumerate(zip(mapped.blocks, schedule.blocks, strict=True)):

@@ -119,3 +119,6 @@ class Result:
     """What SCALE-Sim would count (``simulator.accounting``): sums over layers and a list ``layers``; None unless it was asked for."""
     provenance: Mapping[str, object] = field(default_factory=dict)
     meta: Mapping[str, object] = field(default_factory=dict)
+    dram: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Cycle rung: memory to commands (``activates``, ``reads``, ``writes``, ``turnarounds``, ``refreshes``), ``row_hit_rate``, ``busy_s``
+    and ``efficiency``; empty below it."""

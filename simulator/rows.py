@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hwspecs.hardware import Hardware
 from ilp.lifetimes import Compulsory
 from simulator.energy import EnergyModel, add
+from simulator.lowering import Lowered
+from simulator.ports import command_joules, refresh_joules
 from simulator.program import Step
 from simulator.result import OperatorResult
 from simulator.roofline import compulsory_seconds, compute_seconds, memory_seconds
@@ -97,10 +99,20 @@ def _traffic(row: Row, hardware: Hardware, model: EnergyModel) -> tuple[Pairs, d
             for into, parts in ((reads, (lowered.read_bytes, kept_reads)), (writes, (lowered.written_bytes, kept_writes))):
                 for part in parts:
                     _count(into, part, rounds)
-            add(energy, model.traffic(lowered.read_bytes, lowered.written_bytes), rounds)
+            add(energy, _off_chip(lowered, hardware, model), rounds)
             add(energy, model.traffic(kept_reads, kept_writes), rounds)
+        if any(lowered.commands is not None for _, lowered in step.turns):
+            add(energy, refresh_joules(hardware, row.time_s))
     names = [name for name in hardware.memories if name in reads or name in writes]
     return {name: (reads.get(name, 0), writes.get(name, 0)) for name in names}, energy
+
+
+def _off_chip(lowered: Lowered, hardware: Hardware, model: EnergyModel) -> dict[str, float]:
+    """Joules of one round's off-chip traffic: by command where the cycle rung counted them and the part prices them, else by byte."""
+    energy, priced = command_joules(hardware, lowered.commands or {})
+    reads = {name: count for name, count in lowered.read_bytes.items() if name not in priced}
+    writes = {name: count for name, count in lowered.written_bytes.items() if name not in priced}
+    return {**model.traffic(reads, writes), **energy}
 
 
 def _count(into: dict[str, int], part: dict[str, int], times: int) -> None:

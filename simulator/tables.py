@@ -32,7 +32,8 @@ def operators_csv(result: Result) -> str:
 def trace_json(result: Result) -> str:
     """The timeline as Chrome trace events: complete events (``ph`` X), ``ts`` and ``dur`` in microseconds, one thread per resource.
 
-    Folded repeats show their first round. Operators have a thread of their own, above the resources.
+    Folded repeats show their first round. Operators have a thread of their own, above the resources. Counters (``ph`` C) show the
+    bandwidth of each off-chip memory over time, on average over each operator.
     """
     threads = {"operators": 0}
     for span in result.timeline:
@@ -50,7 +51,31 @@ def trace_json(result: Result) -> str:
         start, length = span.start_cycles * microseconds, (span.end_cycles - span.start_cycles) * microseconds
         facts = {"operator": span.operator, "cycles": span.end_cycles - span.start_cycles}
         events.append(_event(f"{span.operator} / {span.stage}", span.stage, threads[span.resource], start, length, facts))
+    events.extend(_bandwidths(result))
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}, allow_nan=False) + "\n"
+
+
+def _bandwidths(result: Result) -> list[dict[str, Any]]:
+    """Counter events of each off-chip memory: GB/s read and written, from each operator's start on, and nothing after the last."""
+    events: list[dict[str, Any]] = []
+    shown = [operator for operator in result.operators if operator.end_s > operator.start_s and operator.time_s > 0]
+    for name, (_, off_chip) in result.capacities.items():
+        if not off_chip or not shown:
+            continue
+        end = 0.0
+        for operator in shown:
+            if operator.start_s > end:
+                events.append(_counter(name, end, 0.0, 0.0))
+            read, written = operator.bytes_by_memory.get(name, (0, 0))
+            events.append(_counter(name, operator.start_s, read / operator.time_s, written / operator.time_s))
+            end = operator.end_s
+        events.append(_counter(name, end, 0.0, 0.0))
+    return events
+
+
+def _counter(memory: str, at_s: float, read_bytes_per_s: float, written_bytes_per_s: float) -> dict[str, Any]:
+    rates = {"read": read_bytes_per_s / 1e9, "written": written_bytes_per_s / 1e9}
+    return {"ph": "C", "pid": 1, "name": f"{memory} GB/s", "ts": at_s * 1e6, "args": rates}
 
 
 def _event(name: str, category: str, thread: int, start_us: float, length_us: float, facts: dict[str, Any]) -> dict[str, Any]:

@@ -122,8 +122,15 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("energy", text("energy_j") + (f"   ({parts})" if parts else "")),
         ("mean power", text("power_w")),
         ("off-chip", f"{text('dram_bytes')}, {text('extra_bytes')} beyond compulsory"),
+        *((name, _banked(told)) for name, told in document["dram"].items()),
         ("memory", f"{text('peak_memory_bytes')}{room} at peak{held}" + ("" if document["fits"] else "   DOES NOT FIT")),
     ]
+
+
+def _banked(told: Mapping[str, float]) -> str:
+    """What the cycle rung says of a banked memory."""
+    shares = f"{100 * told['efficiency']:.1f} % of the peak while it transfers, {100 * told['row_hit_rate']:.1f} % row hits"
+    return f"{shares}, {told['turnarounds']:.0f} turnarounds, {told['refreshes']:.0f} refreshes"
 
 
 def _heaviest(document: Mapping[str, Any], top: int) -> None:

@@ -7,7 +7,8 @@ passed over ``patience`` times it goes next whatever the others could do, so not
 
 Constraints are those common to the JEDEC standards of DDR4, LPDDR4/5, GDDR6 and HBM (JESD79-4, JESD209-4/5, JESD250, JESD235, JESD238):
 
-* activate: tRP after the precharge, tRC after the last activate of the bank, tRRD_S/L after one of the rank/bank group, four per rank in tFAW;
+* activate: tRP after the precharge, tRC after the last activate of the bank, tRRD_S/L after one of the rank/bank group, tFAW after the
+  fourth last of the rank;
 * precharge: tRAS after the activate, tRTP after a read, tWR after the last data of a write;
 * column: tRCD (tRCDWR for writes) after the activate, tCCD_S/L after a column command of the rank/bank group, tRTRS of bus between ranks;
 * read to write: tRTW of idle bus; write to read: tWTR_S/L after the last data within a rank, tRTRS of idle bus between ranks;
@@ -59,6 +60,18 @@ def _column_floor(write: Any, rank: Any, group: Any, t: Any, last: Any, rank_wri
     at = max(at, last[1] + t[CWL] + t[BURST] + t[RTRS] - t[CL])
     at = max(at, rank_write[rank] + t[CWL] + t[BURST] + t[WTR_S])
     return max(at, group_write[group] + t[CWL] + t[BURST] + t[WTR_L])
+
+
+@njit(cache=True)
+def _soonest(t: Any, last: Any, rank_count: Any) -> Any:
+    """No request's column command can issue before this: a scan that has found one at it need not look further."""
+    to_read = last[1] + t[CWL] + t[BURST] + t[WTR_S]
+    if rank_count > 1:
+        to_read = min(to_read, last[1] + t[CWL] + t[BURST] + t[RTRS] - t[CL])
+    gap = t[CCD_S] if rank_count == 1 else min(t[CCD_S], t[BURST] + t[RTRS])
+    read = max(to_read, last[0] + gap)
+    write = max(last[0] + t[CL] + t[BURST] + t[RTW] - t[CWL], last[1] + gap)
+    return max(min(read, write), max(last[0], last[1]) + 1)
 
 
 @njit(cache=True)
@@ -125,6 +138,7 @@ def serve(
             held += 1
             next_in += 1
         best, best_at = -1, np.int64(_NEVER)
+        soonest = _soonest(t, last, rank_count)
         for slot in range(1 if passed[0] >= patience else held):
             request = queue[slot]
             bank = banks[request]
@@ -138,7 +152,9 @@ def serve(
                 at = max(at, act + wait)
             if at < best_at:
                 best, best_at = slot, at
-        rank = np.argmin(due)
+                if at <= soonest:
+                    break
+        rank = int(np.argmin(due))
         if best_at >= due[rank] and due[rank] < limit:
             first = rank * per_rank
             turns[rank] += 1

@@ -78,9 +78,9 @@ def test_bad_arguments(settings: dict[str, Any], kind: type[CyclewrightError]) -
         cw.run(GEMM, "edge-npu", **settings)
 
 
-def test_a_rung_that_does_not_exist_yet_is_named() -> None:
-    with pytest.raises(CyclewrightError, match="cycle") as caught:
-        cw.run(GEMM, "edge-npu", fidelity="cycle")
+def test_what_the_cycle_rung_lacks_is_named() -> None:
+    with pytest.raises(CyclewrightError, match=r"memory\.dram.*neither a part nor geometry and timing") as caught:
+        cw.run(GEMM, "tpu-v1-like", fidelity="cycle")
     assert caught.value.exit_code == 1
 
 
