@@ -224,11 +224,13 @@ class _Pass:
             if loads:
                 self.read_bytes[source] = self.read_bytes.get(source, 0) + repeat * move.bytes
                 exact[source] = exact.get(source, 0.0) + self.lowering.cycles(source, move.bytes, move.access_bytes)
-                moves.setdefault(source, []).append(Move(move.bytes, False, move.access_bytes))
+                if self.commands is not None:
+                    moves.setdefault(source, []).append(Move(move.bytes, False, move.access_bytes))
             if stores:
                 self.written_bytes[target] = self.written_bytes.get(target, 0) + repeat * move.bytes
                 exact[target] = exact.get(target, 0.0) + self.lowering.cycles(target, move.bytes, move.access_bytes)
-                moves.setdefault(target, []).append(Move(move.bytes, True, move.access_bytes))
+                if self.commands is not None:
+                    moves.setdefault(target, []).append(Move(move.bytes, True, move.access_bytes))
         if self.commands is not None:
             exact = {name: self._banked(name, found, repeat) for name, found in moves.items()}
         by_port = {name: ceil(cycles) for name, cycles in exact.items()}
