@@ -78,15 +78,15 @@ def load_model(
     """
     _check(name_or_path, phase, batch, unknown_op)
     from workloads.passes import parse_policy
-    from workloads.zoo.cnn import NATIVE_FORMAT, NETWORKS
+    from workloads.zoo.cnn import NATIVE_FORMAT, network
 
     wanted = format or default_format
     plain = wanted if wanted in format_names() else None
     base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
-    if name_or_path in NETWORKS:
+    if (network_of := network(name_or_path)) is not None:
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
-        graph = NETWORKS[name_or_path][0](batch, base or NATIVE_FORMAT)
+        graph = network_of(batch, base or NATIVE_FORMAT)
         wanted = None if plain else wanted
     elif colon and kind in SYNTAX:
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims, batch=batch if batch != 1 else None)
