@@ -53,12 +53,16 @@ class Stage:
 
     A stage on a unit whose segments carry off-chip transfers holds unit and memory port together; its firing lasts
     ``(cycles^p + transfer_cycles^p)^(1/p)`` with p = ``overlap`` (1: one after the other; None: perfect overlap, the maximum).
+
+    ``work`` splits the cycles of all firings by what they are spent on, where that is more than the unit's arithmetic: resource
+    (``compute:<unit>``, ``memory:<name>``) to cycles of its own work, beside the transfers. It says what binds; it takes no time.
     """
 
     name: str
     unit: str
     segments: tuple[Segment, ...]
     overlap: float | None = None
+    work: Mapping[str, int] | None = None
 
     @property
     def firings(self) -> int:

@@ -195,7 +195,10 @@ class _Pass:
             own += segment.repeat * cycles
             holds = tuple([(self.resources.setdefault(PORT + name, len(self.resources)), held) for name, held in by_port.items() if held])
             segments.append((segment.repeat, duration, holds))
-        if own:
+        if stage.work is not None:
+            for resource, cycles in stage.work.items():
+                self._book(resource, cycles)
+        elif own:
             self._book(f"memory:{port}" if port is not None else LAUNCH if stage.name == LAUNCH else f"compute:{stage.unit}", own)
         return home, tuple(segments)
 

@@ -71,7 +71,7 @@ class AttentionTimes:
 
     Attributes:
         total: the whole operator; ``before``, ``after``: stages before and after the main one; ``sm``: SM side of the main stage;
-        compute, operands: its parts; ``off_chip``: DRAM time.
+        compute, operands, pull: its parts (``Kernel``); ``off_chip``: DRAM time.
         ctas: CTAs; ``padded_pairs``: (query row, key) pairs computed, padding included; ``operand_bytes``: K and V bytes that cross L2.
     """
 
@@ -81,6 +81,7 @@ class AttentionTimes:
     sm: Floats
     compute: Floats
     operands: Any
+    pull: Any
     off_chip: Any
     ctas: Floats
     padded_pairs: Floats
@@ -132,7 +133,7 @@ def prefill_times(shape: AttentionShape, device: Device, constants: PrefillConst
         shape.heads * shape.queries * shape.head_dim * shape.q_bytes + shape.kv_heads * shape.queries * widths * shape.kv_bytes
     ) / device.dram  # fmt: skip
     sm, main = _norms(compute, operands, off_chip, p)
-    return AttentionTimes(constants.launch + first + main, first, 0.0, sm, compute, operands, off_chip, ctas, pairs, operand_bytes)
+    return AttentionTimes(constants.launch + first + main, first, 0.0, sm, compute, operands, 0.0, off_chip, ctas, pairs, operand_bytes)
 
 
 def decode_times(shape: AttentionShape, device: Device, constants: DecodeConstants) -> AttentionTimes:
@@ -146,15 +147,18 @@ def decode_times(shape: AttentionShape, device: Device, constants: DecodeConstan
     stream = KEY_BLOCK * widths * shape.kv_bytes * device.sms / (constants.block_share * device.dram_peak)
     arithmetic = 2.0 * rows * KEY_BLOCK * widths * device.sms / device.rate
     waves = ctas / device.sms
-    compute = np.maximum(1.0, waves) * blocks * np.maximum(stream, arithmetic) + waves * (constants.cta_time + constants.row_time * rows)
+    fixed = waves * (constants.cta_time + constants.row_time * rows)
+    steps = np.maximum(1.0, waves) * blocks
+    main_loop = steps * np.maximum(stream, arithmetic) + fixed
     off_chip = shape.off_chip_bytes / device.dram
     partial = 8.0 * KV_SPLITS * shape.batch * shape.heads * shape.queries * shape.value_dim
     after = np.where(KV_SPLITS > 1.0, constants.merge_launch + partial / device.dram, 0.0)
-    sm, main = _norms(compute, 0.0, off_chip, constants.overlap)
+    sm, main = _norms(main_loop, 0.0, off_chip, constants.overlap)
     total = np.where(key_blocks < KV_SPLITS, np.inf, constants.launch + after + main)
     pairs = shape.batch * shape.kv_heads * rows * key_blocks * KEY_BLOCK * np.ones_like(KV_SPLITS)
     operand_bytes = shape.batch * shape.kv_heads * key_blocks * KEY_BLOCK * widths * shape.kv_bytes * np.ones_like(KV_SPLITS)
-    return AttentionTimes(total, 0.0, after, sm, compute, 0.0, off_chip, ctas, pairs, operand_bytes)
+    compute = steps * arithmetic + fixed
+    return AttentionTimes(total, 0.0, after, sm, compute, 0.0, steps * stream, off_chip, ctas, pairs, operand_bytes)
 
 
 def _norms(compute: Any, operands: Any, off_chip: Any, p: float) -> tuple[Floats, Floats]:

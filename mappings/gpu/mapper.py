@@ -210,10 +210,12 @@ def _attention_choices(
     for index in order[:KEPT]:
         kernel = Kernel(
             constants.launch, float(times.before), max(float(times.sm[index]), floor), _item(times.after, index),
-            float(times.ctas[index]) / context.unit.count, constants.overlap, after_name="merge",
+            float(times.ctas[index]) / context.unit.count, constants.overlap,
+            float(times.compute[index]), _item(times.operands, index), _item(times.pull, index), after_name="merge",
         )  # fmt: skip
-        compute, l2 = float(times.compute[index]), _item(times.operands, index)
-        breakdown = {"prepare": kernel.before, "compute": compute, "l2": l2, "merge": kernel.after}
+        breakdown = {
+            "prepare": kernel.before, "compute": kernel.arithmetic, "l2": kernel.operands, "pull": kernel.pull, "merge": kernel.after,
+        }  # fmt: skip
         in_flight = context.unit.count * KEY_BLOCK * (shape.head_dim + shape.value_dim) * shape.kv_bytes * 2
         kept.append(
             alternative(

@@ -98,7 +98,7 @@ class ProductMapper:
         alternatives = []
         for index, in_flight in chosen:
             kernel = self._kernel(times, index, device)
-            breakdown = {"compute": float(times.compute[index]), "l2": float(times.operands[index]), "reduce": kernel.after}
+            breakdown = {"compute": kernel.arithmetic, "l2": kernel.operands, "pull": kernel.pull, "reduce": kernel.after}
             actions = self._actions(product, arithmetic, vector_ops, float(times.operand_bytes[index]))
             alternatives.append(
                 alternative(
@@ -121,7 +121,8 @@ class ProductMapper:
         after = constants.split_launch if SPLIT[index] > 1.0 else 0.0
         waves = float(times.ctas[index]) / device.sms
         sm = float(times.sm_power[index]) ** (1.0 / constants.overlap)
-        return Kernel(constants.launch, 0.0, sm, after, waves, constants.overlap, label=label)
+        parts = (float(times.compute[index]), float(times.operands[index]), float(times.pull[index]))
+        return Kernel(constants.launch, 0.0, sm, after, waves, constants.overlap, *parts, label=label)
 
     def _actions(self, product: Product, arithmetic: Arithmetic, vector_ops: int, operand_bytes: float) -> dict[str, float]:
         actions = {f"{self.unit}.mac.{arithmetic.format}": product.macs * arithmetic.share, f"{self.place.chip}.read.byte": operand_bytes}

@@ -47,6 +47,8 @@ class Kernel:
         label: suffix of its stage names where an operator runs several kernels.
         launch: before the first wave; ``before``: work ahead of the main loop; ``after``: reduction or merge.
         sm: SM side of the main loop; ``waves``: firings; ``overlap``: p of the norm with the off-chip time.
+        arithmetic, operands, pull: what ``sm`` is made of: instructions, operands from the on-chip memory, off-chip bytes as
+            fast as the SMs that run can ask for them.
     """
 
     launch: float
@@ -55,6 +57,9 @@ class Kernel:
     after: float
     waves: float
     overlap: float
+    arithmetic: float
+    operands: float = 0.0
+    pull: float = 0.0
     after_name: str = "reduce"
     label: str = ""
 
@@ -74,12 +79,23 @@ def kernel_stages(kernel: Kernel, place: Place, reads: Mapping[str, int], writes
     launch, before, after = (_whole(seconds * clock) for seconds in (kernel.launch, kernel.before, kernel.after))
     stages = [Stage(f"launch{label}", place.unit, (Segment(1, launch),))]
     if before:
-        stages.append(Stage(f"prepare{label}", place.unit, (Segment(1, before),)))
+        stages.append(Stage(f"prepare{label}", place.unit, (Segment(1, before),), work={f"memory:{place.dram}": before}))
     main, total = _waves(kernel, place, reads, writes)
-    stages.append(Stage(f"main{label}", place.unit, main, kernel.overlap))
+    stages.append(Stage(f"main{label}", place.unit, main, kernel.overlap, _work(kernel, place, reads, writes)))
     if after:
         stages.append(Stage(f"{kernel.after_name}{label}", place.unit, (Segment(1, after),)))
     return stages, launch + before + total + after
+
+
+def _work(kernel: Kernel, place: Place, reads: Mapping[str, int], writes: Mapping[str, int]) -> dict[str, int]:
+    """Cycles of the main loop by resource. Where few SMs ask, the off-chip memory holds the kernel for longer than its bytes last."""
+    off_chip = (sum(reads.values()) + sum(writes.values())) / place.dram_bytes_per_s
+    parts = {
+        f"compute:{place.unit}": kernel.arithmetic,
+        f"memory:{place.chip}": kernel.operands,
+        f"memory:{place.dram}": kernel.pull - off_chip,
+    }
+    return {resource: _whole(seconds * place.clock_hz) for resource, seconds in parts.items() if seconds > 0.0}
 
 
 def barriers(stages: Sequence[Stage]) -> tuple[Edge, ...]:

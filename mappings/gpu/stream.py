@@ -59,11 +59,13 @@ def stream_alternative(
     """One streaming kernel."""
     moved = sum(reads.values()) + sum(writes.values())
     sm = stream_seconds(vector_ops, macs, rate, moved, device, constants)
-    kernel = Kernel(constants.launch, 0.0, sm, 0.0, moved / (device.sms * _BYTES_PER_CTA), constants.overlap)
+    vector = (OPS_PER_SLOT * vector_ops + 2 * macs) / rate
+    pull = moved / (constants.pull_share * device.dram_peak)
+    kernel = Kernel(constants.launch, 0.0, sm, 0.0, moved / (device.sms * _BYTES_PER_CTA), constants.overlap, vector, 0.0, pull)
     actions = {f"{place.unit}.vector.{name}": float(vector_ops + macs), f"{place.chip}.read.byte": float(sum(reads.values()))}
     if not vector_ops and not macs:
         del actions[f"{place.unit}.vector.{name}"]
     label = "vector path" if macs else "one pass"
-    breakdown = {"compute": (OPS_PER_SLOT * vector_ops + 2 * macs) / rate}
+    breakdown = {"compute": vector, "pull": pull}
     in_flight = min(moved, device.sms * _BYTES_PER_CTA)
     return alternative(label, kernel, place, reads, writes, working_set=in_flight, actions=actions, breakdown=breakdown, notes=notes)

@@ -149,3 +149,14 @@ def test_a_convolution_is_its_implicit_product():
     shape = GemmShape(1, 8 * 28 * 28, 128, 64 * 9, 2.0, 2.0, moved)
     expected = float(gpu_gemm_time(shape, device, constants_of(GemmConstants, GEMM, unit, hardware)))
     assert answer.alternatives[0].cycles_estimate == pytest.approx(expected * 1e9, rel=1e-2)
+
+
+def test_a_decode_product_is_bound_by_the_memory_and_a_large_one_by_arithmetic():
+    """8 rows: 8 operations per byte against a ridge of about 150; 8192 rows: thousands. Operands on their way are not arithmetic."""
+    import cyclewright as cw
+
+    thin = cw.run("gemm:8x28672x4096", "nvidia-a100-sxm-80gb")
+    thick = cw.run("gemm:8192x8192x8192", "nvidia-a100-sxm-80gb")
+    assert thin.bound_by == "memory:hbm"
+    assert thick.bound_by == "compute:sm"
+    assert thin.busy["compute:sm"] < 0.3 * thin.latency_s
