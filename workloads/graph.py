@@ -8,12 +8,13 @@ Nothing here knows about hardware.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from math import prod
 
 from hwspecs.vocabulary.errors import ModelError
 from hwspecs.vocabulary.formats import NumberFormat
+from hwspecs.vocabulary.records import dataclass
 from hwspecs.vocabulary.sparsity import DENSE, Sparsity
 
 
@@ -49,6 +50,7 @@ class Tensor:
     sparsity: Sparsity = DENSE
     alias_of: str | None = None
     region_bytes: int = 0
+    _stored: int = field(default=-1, init=False, repr=False, compare=False)
 
     @property
     def values(self) -> int:
@@ -58,8 +60,11 @@ class Tensor:
     @property
     def stored_bytes(self) -> int:
         """Bytes in memory: kept values packed, group metadata, sparse indices."""
-        kept = self.sparsity.kept(self.values)
-        return self.format.stored_bytes(kept) + self.sparsity.index_bytes(self.values)
+        if self._stored < 0:  # asked for many times in a run, so it is worked out once per tensor
+            values = self.values
+            stored = self.format.stored_bytes(self.sparsity.kept(values)) + self.sparsity.index_bytes(values)
+            object.__setattr__(self, "_stored", stored)
+        return self._stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,14 @@ class Nest:
     reads: tuple[Operand, ...]
     writes: tuple[Operand, ...]
     vector_ops: int = 0
+    _points: int = field(default=-1, init=False, repr=False, compare=False)
 
     @property
     def points(self) -> int:
         """Size of the iteration space."""
-        return prod(extent for _, extent in self.dims)
+        if self._points < 0:
+            object.__setattr__(self, "_points", prod([extent for _, extent in self.dims]))
+        return self._points
 
     @property
     def macs(self) -> int:

@@ -64,7 +64,8 @@ def load_model(
         tokens: prompt length (prefill, encode) or new positions (decode, default 1).
         context: positions attended, the new ones included.
         format: ``bf16``, ``int8``, ``w4a16``, ``w4g128a16``, ``w8a8``, ``w4a16kv8``, ... (``passes.parse_policy``); None: as in the model.
-        sparsity: ``2:4``, ``unstructured:0.3``, ``block:4x1:0.3``: pattern of the linear layers' weights; None or ``dense``: none.
+        sparsity: ``2:4``, ``unstructured:0.3``, ``block:4x1:0.3``: pattern of the linear layers' weights, or rules by layer
+            (``passes.sparsify.parse_rules``); None or ``dense``: none.
         dims: sizes of open axes of an ONNX file by their symbol (``{"batch": 8}``).
         unknown_op: ``refuse`` or ``bytes-only``: what to do with operators of an ONNX file that are not known.
         fuse: join pointwise operators and attention into their producers.

@@ -67,9 +67,9 @@ def mobilenet_v2(batch: int = 1, format: str = "fp32", *, width: float = 1.0) ->
 _V3_LARGE = (  # window, expanded, out, squeeze-excite, activation, stride: Howard et al. 2019, table 1
     (3, 16, 16, False, "relu", 1), (3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1), (5, 72, 40, True, "relu", 2),
     (5, 120, 40, True, "relu", 1), (5, 120, 40, True, "relu", 1), (3, 240, 80, False, "hard_swish", 2),
-    (3, 200, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1), (3, 480, 112, True, "hard_swish", 1),
-    (3, 672, 112, True, "hard_swish", 1), (5, 672, 160, True, "hard_swish", 2), (5, 960, 160, True, "hard_swish", 1),
-    (5, 960, 160, True, "hard_swish", 1),
+    (3, 200, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1),
+    (3, 480, 112, True, "hard_swish", 1), (3, 672, 112, True, "hard_swish", 1), (5, 672, 160, True, "hard_swish", 2),
+    (5, 960, 160, True, "hard_swish", 1), (5, 960, 160, True, "hard_swish", 1),
 )  # fmt: skip
 _V3_SMALL = (  # table 2
     (3, 16, 16, True, "relu", 2), (3, 72, 24, False, "relu", 2), (3, 88, 24, False, "relu", 1), (5, 96, 40, True, "hard_swish", 2),
