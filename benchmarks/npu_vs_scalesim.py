@@ -1,11 +1,12 @@
 """SCALE-Sim 3.0.0 and cyclewright on the same layers, in one go: cycles side by side and the ratio of CPU times.
 
-    python benchmarks/npu_vs_scalesim.py            # about ten minutes, nearly all of it SCALE-Sim's
+    python benchmarks/npu_vs_scalesim.py            # about fifteen minutes, nearly all of it SCALE-Sim's
     python benchmarks/npu_vs_scalesim.py --quick    # one minute
 
 SCALE-Sim is installed from PyPI in an environment of its own (``--venv``, a temporary one by default), with ``numpy<2.4``, which it needs.
-Arrays of 128 x 128, scratchpads of 64 KiB, 10 words per cycle. Layers: the twelve different ones of SCALE-Sim's ResNet-18 in its estimated
-bandwidth mode (calc), the first three of its ViT-S with given bandwidths (user), each under three dataflows.
+Arrays of 128 x 128, scratchpads of 64 KiB, 10 words per cycle. Layers: SCALE-Sim's files of ResNet-18 (21 layers) in its estimated
+bandwidth mode (calc) and of ViT-S (5 layers) with given bandwidths (user), each under three dataflows. Every count must be equal, or the
+benchmark stops.
 
 CPU seconds of SCALE-Sim: building the demand matrices and walking them. Ours: the whole ``cyclewright.run`` from the topology file on, per
 file and dataflow, with kernels compiled and nothing kept between calls but the reading of the spec; the median of five.
@@ -31,12 +32,20 @@ DATAFLOWS = ("os", "ws", "is")
 PACKAGES = ("scalesim==3.0.0", "numpy<2.4", "setuptools<81")
 CONV_HEADER = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
 RESNET18 = {
-    "Conv1": (224, 224, 7, 7, 3, 64, 2), "Conv2_1a": (56, 56, 3, 3, 64, 64, 1), "Conv3_1a": (56, 56, 3, 3, 64, 128, 2),
-    "Conv3_1b": (28, 28, 3, 3, 128, 128, 1), "Conv3_s": (56, 56, 1, 1, 64, 128, 2), "Conv4_1a": (28, 28, 3, 3, 128, 256, 2),
-    "Conv4_1b": (14, 14, 3, 3, 256, 256, 1), "Conv4_s": (28, 28, 1, 1, 128, 256, 2), "Conv5_1a": (14, 14, 3, 3, 256, 512, 2),
-    "Conv5_1b": (7, 7, 3, 3, 512, 512, 1), "Conv5_s": (14, 14, 1, 1, 256, 512, 2), "FC": (1, 1, 1, 1, 512, 1000, 1),
-}  # fmt: skip
-VIT_S = {"L0": (196, 192, 384), "L1": (196, 1176, 64), "L2": (196, 64, 1176)}
+    "Conv1": (224, 224, 7, 7, 3, 64, 2),
+    **dict.fromkeys(("Conv2_1a", "Conv2_1b", "Conv2_2a", "Conv2_2b"), (56, 56, 3, 3, 64, 64, 1)),
+    "Conv3_1a": (56, 56, 3, 3, 64, 128, 2),
+    "Conv3_s": (56, 56, 1, 1, 64, 128, 2),
+    **dict.fromkeys(("Conv3_1b", "Conv3_2a", "Conv3_2b"), (28, 28, 3, 3, 128, 128, 1)),
+    "Conv4_1a": (28, 28, 3, 3, 128, 256, 2),
+    "Conv4_s": (28, 28, 1, 1, 128, 256, 2),
+    **dict.fromkeys(("Conv4_1b", "Conv4_2a", "Conv4_2b"), (14, 14, 3, 3, 256, 256, 1)),
+    "Conv5_1a": (14, 14, 3, 3, 256, 512, 2),
+    "Conv5_s": (14, 14, 1, 1, 256, 512, 2),
+    **dict.fromkeys(("Conv5_1b", "Conv5_2a", "Conv5_2b"), (7, 7, 3, 3, 512, 512, 1)),
+    "FC": (1, 1, 1, 1, 512, 1000, 1),
+}
+VIT_S = {"L0": (196, 192, 384), "L1": (196, 1176, 64), "L2": (196, 64, 1176), "L3": (196, 1536, 384), "L4": (196, 384, 1536)}
 CONFIGURATION = """[general]
 run_name = benchmark
 [architecture_presets]

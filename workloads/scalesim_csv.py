@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hwspecs.vocabulary.errors import CyclewrightError, ErrorList, ModelError
 from hwspecs.vocabulary.suggest import did_you_mean
@@ -19,16 +20,24 @@ from workloads.graph import OperatorGraph
 CONV_COLUMNS = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter", "Strides")
 GEMM_COLUMNS = ("M", "N", "K")
 _LARGEST = 1 << 31
+_MOST_DIGITS = 12
 _MOST_POINTS = 1 << 62
 _PATTERN = re.compile(r"[0-9]+:[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A cell without its surrounding blanks, and where it begins."""
+class _Cell(NamedTuple):
+    """A cell: without the blanks and quotes around it, as it stands, and its place (the column counts from 0)."""
 
     text: str
-    where: str
+    raw: str
+    path: Path
+    line: int
+    column: int
+
+    @property
+    def where(self) -> str:
+        """``file:line:column`` of the first character that is not blank."""
+        return f"{self.path}:{self.line}:{self.column + len(self.raw) - len(self.raw.lstrip()) + 1}"
 
 
 @dataclass(slots=True)
@@ -46,7 +55,7 @@ class _Reader:
 
     def number(self, cell: _Cell, column: str) -> int:
         """The whole number in a cell; 0 after an error."""
-        if not re.fullmatch(r"\+?[0-9]{1,12}", cell.text):
+        if not (cell.text.isdecimal() and cell.text.isascii() and len(cell.text) <= _MOST_DIGITS):
             what = f"{column} is empty" if not cell.text else f"{column} is {cell.text!r}, not a whole number"
             self.fail(cell, what, f"write a whole number from 1 to {_LARGEST - 1}")
             return 0
@@ -113,11 +122,11 @@ def _lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def _cells(path: Path, number: int, text: str) -> list[_Cell]:
+def _cells(path: Path, number: int, line: str) -> list[_Cell]:
     cells, column = [], 0
-    for part in text.split(","):
-        blanks = len(part) - len(part.lstrip())
-        cells.append(_Cell(part.strip().strip('"').strip(), f"{path}:{number}:{column + blanks + 1}"))
+    for part in line.split(","):
+        text = part.strip()
+        cells.append(_Cell(text.strip('"').strip() if text[:1] == '"' else text, part, path, number, column))
         column += len(part) + 1
     return cells
 
