@@ -75,10 +75,23 @@ def test_a_unit_stage_that_moves_bytes_holds_unit_and_port_together(overlap, cyc
 
 
 def test_the_port_is_free_again_when_the_transfer_of_a_fused_firing_is_over():
-    # fused: unit until 70, port until 40; the load that waits for the port takes 40..50
+    # fused: unit until 70, port until 40; the load that waits for the port takes 40..50; the timeline shows both
     fused = Stage("fused", "array", (Segment(1, 30, (Transfer("x", 4_000, "dram", "spad"),)),), 1.0)
     result = run(one((fused, load(1_000)), reads={"x": 5_000}))
-    assert [(span.stage, span.start_cycles, span.end_cycles) for span in result.timeline] == [("fused", 0, 70), ("load", 40, 50)]
+    assert [(span.resource, span.stage, span.start_cycles, span.end_cycles) for span in result.timeline] == [
+        ("compute:array", "fused", 0, 70), ("memory:dram", "fused", 0, 40), ("memory:dram", "load", 40, 50),
+    ]  # fmt: skip
+
+
+def test_the_timeline_shows_a_held_port_from_its_first_firing_to_its_last():
+    # 5 cycles alone, two firings of 20 that hold the port for 10 each, 7 cycles alone: the port is held from 5 to 35 of 52
+    move = (Transfer("x", 1_000, "dram", "spad"),)
+    stage = Stage("waves", "array", (Segment(1, 5), Segment(2, 20, move), Segment(1, 7)))
+    result = run(one((stage,), reads={"x": 2_000}))
+    assert result.cycles == 52
+    assert [(span.resource, span.start_cycles, span.end_cycles) for span in result.timeline] == [
+        ("compute:array", 0, 52), ("memory:dram", 5, 35),
+    ]  # fmt: skip
 
 
 def test_launch_is_a_resource_of_its_own():
