@@ -1,10 +1,10 @@
 """Which number of a spec limits a model: vary each one, rank the effects, and try a concrete change side by side.
 
 Every numeric leaf above zero is set to 1.1, 2 and 1/2 of its value, one at a time; whole numbers (rows, counts, sizes) are
-rounded and stay at least 1. The *elasticity* is ln(metric ratio) / ln(leaf ratio) at the +10 % step: -1 means that ten percent
-more saves about ten percent, 0 that it changes nothing. Doubling tells what a step as large as a hardware generation does; for
-latencies, launch costs and energies, where less is better, the gain is at the half. Leaves are ranked by the largest gain in
-the metric asked for.
+rounded and stay at least 1, and a number with a largest value, such as a share of the peak, stops there. The *elasticity* is
+ln(metric ratio) / ln(leaf ratio) at the +10 % step: -1 means that ten percent more saves about ten percent, 0 that it changes
+nothing. Doubling tells what a step as large as a hardware generation does; for latencies, launch costs and energies, where less
+is better, the gain is at the half. Leaves are ranked by the largest gain in the metric asked for.
 
 The document (``WhatIf.as_dict``)::
 
@@ -12,7 +12,8 @@ The document (``WhatIf.as_dict``)::
      "base": {metric: value},
      "leaves": [{"path", "text", "value", "unit", "source", "cite", "elasticity_latency", "elasticity_energy",
                  "gain": 1.83, "best_factor": 2.0, "note": "",
-                 "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "ratio": 1.71, "error": null}, ... 1.1, 2.0]}],
+                 "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "ratio": 1.71, "error": null, "capped": false},
+                            ... 1.1, 2.0]}],
      "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed]}}
 
 ``leaves`` is in the order of rank. ``gain`` is base / best value of the ranked metric, at least 1; ``ratio`` is the ranked
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclewright.api import Overrides, Plan, Prepared, document_of, evaluate, plan, play, prepare
 from cyclewright.metrics import headline, metric_of
-from cyclewright.variation import numeric_leaves, run_varied, varied_value, with_overrides
+from cyclewright.variation import highest_value, numeric_leaves, run_varied, varied_value, with_overrides
 from hwspecs.dram import is_dram_leaf
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
 
@@ -44,7 +45,12 @@ EVEN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run with one leaf changed; metrics are None where ``error`` says why there is no run; ``ratio``: ranked metric / base."""
+    """One run with one leaf changed; metrics are None where ``error`` says why there is no run.
+
+    Attributes:
+        ratio: ranked metric / base.
+        capped: ``value`` is the largest that the spec allows, not ``factor`` times the base.
+    """
 
     factor: float
     value: float
@@ -52,6 +58,7 @@ class Point:
     energy_j: float | None
     ratio: float | None = None
     error: str | None = None
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,9 @@ class LeafEffect:
 
     @property
     def note(self) -> str:
-        """Why points are missing, one sentence; empty if none is."""
-        return "; ".join(f"x{point.factor:g}: {point.error}" for point in self.points if point.error)
+        """Which points are missing and why, and which stop at the largest value; empty if each is what its factor says."""
+        told = {point.factor: point.error or f"stops at {point.value:g}, its largest value" for point in self.points}
+        return "; ".join(f"x{point.factor:g}: {told[point.factor]}" for point in self.points if point.error or point.capped)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -201,12 +209,15 @@ def _elasticity(metric: float | None, base_metric: float, value: float, base_val
 
 
 def _point(prepared: Prepared, planned: Plan, leaf: Leaf, factor: float, metric: str, base_value: float) -> Point:
-    value = varied_value(leaf, factor)
+    highest = highest_value(prepared.hardware, leaf)
+    value = varied_value(leaf, factor, highest)
+    capped = value == highest and value != varied_value(leaf, factor)
     if value == leaf.value:
-        return Point(factor, value, None, None, None, "a whole number that cannot change so little")
+        why = "it has its largest value already" if capped else "a whole number that cannot change so little"
+        return Point(factor, value, None, None, None, why)
     try:
         result = run_varied(prepared, planned, [(leaf, value)])
     except CyclewrightError as error:
         return Point(factor, value, None, None, None, str(error).splitlines()[0])
     ratio = getattr(result, metric) / base_value if base_value else None
-    return Point(factor, value, result.latency_s, result.energy_j, ratio)
+    return Point(factor, value, result.latency_s, result.energy_j, ratio, None, capped)

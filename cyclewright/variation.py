@@ -8,7 +8,9 @@ from dataclasses import replace
 from cyclewright.api import Overrides, Plan, Prepared, overrides_of, plan, play
 from hwspecs import load_hardware, resolve_leaf
 from hwspecs.hardware import Hardware, Leaf
-from hwspecs.vocabulary.errors import ArgumentError
+from hwspecs.reading import attribute_at
+from hwspecs.schema import Attribute
+from hwspecs.vocabulary.errors import ArgumentError, InvalidInput
 from simulator.result import Result
 
 
@@ -17,11 +19,20 @@ def numeric_leaves(hardware: Hardware) -> tuple[Leaf, ...]:
     return tuple(leaf for leaf in hardware.leaves.values() if not isinstance(leaf.value, str) and leaf.value > 0)
 
 
-def varied_value(leaf: Leaf, factor: float) -> float | int:
-    """``factor`` times the leaf's value; whole numbers are rounded and stay at least 1."""
-    if isinstance(leaf.value, int):
-        return max(1, round(leaf.value * factor))
-    return float(leaf.value) * factor
+def varied_value(leaf: Leaf, factor: float, highest: float | None = None) -> float | int:
+    """``factor`` times the leaf's value, at most ``highest``; whole numbers are rounded and stay at least 1."""
+    value = max(1, round(leaf.value * factor)) if isinstance(leaf.value, int) else float(leaf.value) * factor
+    return value if highest is None or value <= highest else type(value)(highest)
+
+
+def highest_value(hardware: Hardware, leaf: Leaf) -> float | None:
+    """The largest value that the schema allows for a leaf, in SI units (1 for a share of the peak); None where it sets no limit."""
+    kinds = {name: unit.kind for name, unit in hardware.units.items()}
+    try:
+        found = attribute_at(tuple(leaf.path.split(".")), kinds)
+    except InvalidInput:
+        return None  # a number that the schema does not name: checking the changed spec finds out
+    return found.high if isinstance(found, Attribute) else None
 
 
 def vary(prepared: Prepared, changes: Iterable[tuple[str, object]]) -> Hardware:

@@ -19,7 +19,8 @@ Examples:
   cyclewright whatif resnet50 --hw edge-npu --set array.rows=256 --set array.columns=256
 
 Each number is set to 1.1, 2 and 1/2 of its value, one at a time, and ranked by the gain. The elasticity says by how many percent
-the metric moves when the number grows by one percent (taken at +10 %). With --set, the changed device stands beside the
+the metric moves when the number grows by one percent (taken at +10 %). A number that the spec limits, such as a share of the peak,
+stops at its limit (*); a dash is a value that cannot run, with the reason below the table. With --set, the changed device stands beside the
 base; add --all to vary each number too.
 """
 
@@ -123,4 +124,4 @@ def _number(value: float | None) -> str:
 def _factor(leaf: Mapping[str, Any], factor: float) -> str:
     point = next(point for point in leaf["points"] if point["factor"] == factor)
     value = point["ratio"]
-    return "invalid" if value is None else f"x{value:.3f}"
+    return "–" if value is None else f"x{value:.3f}" + ("*" if point["capped"] else "")

@@ -76,11 +76,28 @@ def test_leaves_are_ranked_by_the_gain_in_the_metric_asked_for(answer: WhatIf) -
     assert best.gain == pytest.approx(by_energy.base.energy_j / min(energies))
 
 
-def test_a_value_that_makes_an_invalid_spec_is_reported(answer: WhatIf) -> None:
+def test_a_share_of_the_peak_stops_at_one(answer: WhatIf) -> None:
     effect = next(effect for effect in answer.leaves if effect.leaf.path == "memory.dram.achieved")
     doubled = effect.points[-1]
-    assert doubled.latency_s is None
-    assert "out of range" in (doubled.error or "")
+    assert (doubled.value, doubled.capped, doubled.error) == (1.0, True, None)
+    full = cw.run(STREAM, "edge-npu", overrides={"memory.dram.achieved": 1.0})
+    assert doubled.latency_s == full.latency_s
+    assert effect.note == "x2: stops at 1, its largest value"
+    assert not effect.points[0].capped
+
+
+def test_a_share_that_is_one_already_says_so() -> None:
+    base = cw.whatif("gemm:16x64x64", "edge-npu", overrides={"memory.dram.achieved": 1.0})
+    effect = next(effect for effect in base.leaves if effect.leaf.path == "memory.dram.achieved")
+    assert [point.error for point in effect.points] == [None, *["it has its largest value already"] * 2]
+
+
+def test_a_value_that_makes_an_invalid_spec_is_reported() -> None:
+    # twice the idle power would be above the board limit
+    base = cw.whatif("gemm:16x64x64", "edge-npu", overrides={"power.static": "4 W", "power.max": "5 W"})
+    effect = next(effect for effect in base.leaves if effect.leaf.path == "power.static")
+    assert effect.points[-1].latency_s is None
+    assert "static power above the board limit" in (effect.points[-1].error or "")
     assert "x2" in effect.note
 
 
