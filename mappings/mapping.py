@@ -6,12 +6,13 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 from hwspecs.hardware import ComputeUnit, Hardware
-from hwspecs.vocabulary.errors import ContractError, UnsupportedError
+from hwspecs.vocabulary.errors import ContractError, CyclewrightError, UnsupportedError
 from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.dataflow import PORT, Alternative, MappedBlock, MappedGraph, MappedOperator, Rejected, Segment, Stage, Transfer
 from mappings.flatten import flat_repeat, tensors_of
 from mappings.memo import fingerprint, handed_to, operator_names
-from mappings.registry import Mapper, Unmappable, find_mapper, mapper_kinds
+from mappings.promises import PROMISES, check_promises
+from mappings.registry import Mapper, Unmappable, find_mapper, is_built_in, mapper_kinds, plug_in_fault
 from workloads.graph import Operator, OperatorGraph, Repeat, Tensor
 
 _SHOWN_NAMES = 4
@@ -152,11 +153,11 @@ class _Run:
     def notes(self) -> tuple[str, ...]:
         """One line per reason for a fallback, and one for the operators of which only the bytes are counted."""
         notes = [
-            f"{_several(names)} on unit {to!r} because {unit!r} cannot run them: {reason}"
+            f"{_several(names)} on unit {to!r} because {unit!r} cannot run {'it' if len(names) == 1 else 'them'}: {reason}"
             for (unit, to, reason), names in self._fallbacks.items()
         ]
         if self._bytes_only:
-            notes.append(f"{_several(self._bytes_only)} with their bytes only: what they compute is not known and not counted")
+            notes.append(f"{_several(self._bytes_only)} by bytes only: what is computed there is not known and not counted")
         return tuple(notes)
 
     def _new(self, operator: Operator, tensors: Mapping[str, Tensor]) -> MappedOperator:
@@ -168,7 +169,7 @@ class _Run:
         unit = self.hardware.primary
         declined: list[Rejected] = []
         while True:
-            answer = self._mapper(unit).map(operator, tensors, unit, self.hardware)
+            answer = self._answer(operator, tensors, unit)
             if not isinstance(answer, Unmappable):
                 return self._accepted(answer, operator, tensors, unit, declined)
             declined.append(Rejected(f"on unit {unit.name}", answer.reason))
@@ -176,23 +177,39 @@ class _Run:
                 raise self._refusal(operator, declined)
             unit = self.hardware.units[unit.fallback]
 
+    def _answer(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit) -> MappedOperator | Unmappable:
+        """What the unit's mapper says; whatever a plug-in raises becomes an error that names it."""
+        mapper = self._mapper(unit)
+        if is_built_in(unit.kind):
+            return mapper.map(operator, tensors, unit, self.hardware)
+        try:
+            answer = mapper.map(operator, tensors, unit, self.hardware)
+        except CyclewrightError:
+            raise
+        except Exception as error:  # a plug-in may raise anything, and its author is the one who can mend it
+            raise plug_in_fault(unit.kind, error, operator.name) from error
+        if not isinstance(answer, (MappedOperator, Unmappable)):
+            said = f"the mapper of kind {unit.kind!r} returned {'None' if answer is None else f'a {type(answer).__name__}'}"
+            raise ContractError(f"{said}, not a MappedOperator or Unmappable", where=operator.name, hint=PROMISES)
+        return answer
+
     def _accepted(
         self, mapped: MappedOperator, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, declined: list[Rejected]
     ) -> MappedOperator:
         if not mapped.alternatives:
-            raise ContractError(f"the mapper of kind {unit.kind!r} returned no alternative", where=operator.name)
-        reads = mapped.reads or compulsory_reads(operator, tensors)
-        writes = mapped.writes or compulsory_writes(operator, tensors)
-        fell_back_from = self.hardware.primary.name if declined else None
-        return replace(
+            raise ContractError(f"the mapper of kind {unit.kind!r} returned no alternative", where=operator.name, hint=PROMISES)
+        accepted = replace(
             mapped,
             operator=operator.name,
             kind=operator.kind,
-            reads=reads,
-            writes=writes,
-            fell_back_from=fell_back_from,
+            reads=mapped.reads or compulsory_reads(operator, tensors),
+            writes=mapped.writes or compulsory_writes(operator, tensors),
+            fell_back_from=self.hardware.primary.name if declined else None,
             rejected=(*declined, *mapped.rejected),
         )
+        if not is_built_in(unit.kind):  # tests hold the built-in mappers to the same promises, over the zoo and the library
+            check_promises(accepted, operator, tensors, unit.kind, self.hardware)
+        return accepted
 
     def _mapper(self, unit: ComputeUnit) -> Mapper:
         if unit.name not in self._mappers:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.formats import NumberFormat, number_format
+from mappings.dataflow import MappedOperator
 from workloads.graph import Nest, Tensor
 
 
@@ -74,3 +75,16 @@ def nest_format(nest: Nest, tensors: Mapping[str, Tensor], internal: Mapping[str
     for item in chosen[1:]:
         result = wider(result, item)
     return result
+
+
+def operations(item: MappedOperator) -> float:
+    """Operations (two per MAC) of the MACs really issued, in the terms of the data-sheet rate: an N:M rate counts the zeros too."""
+    kept, _, of = item.pattern.partition(":")
+    if of:
+        return 2.0 * item.executed_macs * int(of) / int(kept)
+    return 2.0 * item.executed_macs
+
+
+def mac_rate(item: MappedOperator, unit: ComputeUnit) -> float | None:
+    """Operations per second of the unit at the operator's format and pattern (the dense rate where it has none for the pattern)."""
+    return unit.rates.get((item.compute_format, item.pattern)) or unit.rates.get((item.compute_format, "dense"))

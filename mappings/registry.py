@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from traceback import extract_tb
 from typing import Protocol, runtime_checkable
 
 from hwspecs.hardware import ComputeUnit, Hardware
-from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
+from hwspecs.vocabulary.errors import ArgumentError, ContractError, UnsupportedError
 from mappings.dataflow import MappedOperator
 from workloads.graph import Operator, Tensor
 
@@ -61,8 +63,13 @@ def register_mapper(kind: str, factory: Callable[[], Mapper]) -> None:
     """Let ``factory()`` serve units of ``kind`` in this process.
 
     Raises:
-        ArgumentError: a built-in mapper serves the kind.
+        ArgumentError: a built-in mapper serves the kind, or ``factory`` cannot be called.
     """
+    if not isinstance(kind, str) or not kind or not callable(factory):
+        raise ArgumentError(
+            f"register_mapper takes a kind and a class (or function) that makes its mapper, not {kind!r} and {factory!r}",
+            hint='write register_mapper("my-kind", MyMapper)',
+        )
     if kind in _BUILT_IN:
         raise ArgumentError(f"the built-in mapper of kind {kind!r} cannot be replaced", hint="give the unit in your spec a kind of its own")
     _registered[kind] = factory
@@ -83,22 +90,52 @@ def find_mapper(kind: str) -> Mapper | None:
 
     Raises:
         UnsupportedError: a plug-in is registered for the kind but cannot be loaded.
+        ContractError: what a plug-in registered makes no mapper.
     """
     if kind in _BUILT_IN:
         module, _, name = _BUILT_IN[kind].partition(":")
         mapper: Mapper = getattr(import_module(module), name)()
         return mapper
     if kind in _registered:
-        return _registered[kind]()
+        return _made(kind, _registered[kind])
     point = _plug_ins().get(kind)
     if point is None:
         return None
     try:
-        loaded: Mapper = point.load()()
-    except (ImportError, AttributeError, TypeError) as error:
+        loaded = point.load()
+    except (ImportError, AttributeError) as error:
         raise UnsupportedError(
             f"the mapper plug-in {point.value!r} of kind {kind!r} cannot be loaded: {error}",
             where=f"entry point {MAPPER_GROUP}",
             hint="reinstall or remove the package that registers it",
         ) from error
-    return loaded
+    return _made(kind, loaded)
+
+
+def _made(kind: str, factory: Callable[[], Mapper]) -> Mapper:
+    try:
+        mapper = factory()
+    except Exception as error:  # the plug-in's own code
+        raise plug_in_fault(kind, error) from error
+    if not isinstance(mapper, Mapper):
+        raise ContractError(
+            f"what is registered for kind {kind!r} makes a {type(mapper).__name__} without a method `map`", hint="register a mapper class"
+        )
+    return mapper
+
+
+def is_built_in(kind: str) -> bool:
+    """Whether a mapper of this package serves ``kind``."""
+    return kind in _BUILT_IN
+
+
+def plug_in_fault(kind: str, error: Exception, operator: str | None = None) -> ContractError:
+    """What a plug-in raised, as an error that names the plug-in's kind and the line."""
+    place = ""
+    if frames := extract_tb(error.__traceback__):
+        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    return ContractError(
+        f"the mapper of kind {kind!r} raised {type(error).__name__}: {error}{place}",
+        where=operator,
+        hint="this is a fault of the plug-in; CYCLEWRIGHT_DEBUG=1 shows where it happened",
+    )

@@ -13,25 +13,18 @@ from math import fsum
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.errors import ContractError
 from mappings.dataflow import MappedGraph, MappedOperator
+from mappings.rates import mac_rate, operations
 
 
-def operations(item: MappedOperator) -> float:
-    """Operations (two per MAC) of the MACs really issued, in the terms of the data-sheet rate: an N:M rate counts the zeros too."""
-    kept, _, of = item.pattern.partition(":")
-    if of:
-        return 2.0 * item.executed_macs * int(of) / int(kept)
-    return 2.0 * item.executed_macs
-
-
-def mac_rate(item: MappedOperator, unit: ComputeUnit) -> float:
-    """Operations per second of the unit at the operator's format and pattern; its vector rate where it has no MAC path.
+def _rate(item: MappedOperator, unit: ComputeUnit) -> float:
+    """``mac_rate``; the unit's vector rate where it has no MAC path.
 
     Raises:
-        ContractError: the unit has no rate for them.
+        ContractError: the unit has no rate for the operator's format.
     """
-    for key in ((item.compute_format, item.pattern), (item.compute_format, "dense")):
-        if unit.rates.get(key):
-            return unit.rates[key]
+    rate = mac_rate(item, unit)
+    if rate is not None:
+        return rate
     if unit.vector_rates:
         return max(unit.vector_rates.values())
     raise ContractError(f"unit {unit.name!r} has no rate for {item.compute_format!r}, {item.pattern!r}", where=item.operator)
@@ -48,7 +41,7 @@ def compute_seconds(item: MappedOperator, hardware: Hardware) -> dict[str, float
         raise ContractError(f"runs on unit {item.unit!r}, which {hardware.name!r} does not have", where=item.operator)
     seconds = {}
     if item.executed_macs:
-        seconds[f"compute:{unit.name}"] = operations(item) / mac_rate(item, unit)
+        seconds[f"compute:{unit.name}"] = operations(item) / _rate(item, unit)
     if item.vector_ops and unit.vector_rates:
         seconds[f"vector:{unit.name}"] = item.vector_ops / max(unit.vector_rates.values())
     return seconds

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from hwspecs.vocabulary.errors import CyclewrightError, ErrorList
+from hwspecs.vocabulary.errors import ContractError, CyclewrightError, ErrorList
 from hwspecs.vocabulary.suggest import did_you_mean
 
 INTERRUPTED = 130
@@ -75,6 +75,8 @@ def _report(error: Exception) -> int:
             _say(str(part))
         return error.exit_code
     if isinstance(error, CyclewrightError):
+        if isinstance(error, ContractError) and error.__cause__ is not None and os.environ.get("CYCLEWRIGHT_DEBUG"):
+            traceback.print_exception(error.__cause__, file=sys.stderr)
         _say(str(error))
         return error.exit_code
     if os.environ.get("CYCLEWRIGHT_DEBUG"):

@@ -23,9 +23,12 @@ class CountingMapper:
         CALLS.append(operator.name)
         if operator.kind != "gemm":
             return Unmappable(f"takes only gemm, not {operator.kind}")
-        transfers = tuple(Transfer(name, tensors[name].stored_bytes, "dram", "scratchpad") for name in operator.inputs)
-        stage = Stage("all", unit.name, (Segment(1, 10, transfers),))
-        return MappedOperator(operator.name, operator.kind, unit.name, (Alternative("only", (stage,), (), 0, 10),), macs=operator.macs)
+        loads = tuple(Transfer(name, tensors[name].stored_bytes, "dram", "scratchpad") for name in operator.inputs)
+        stores = tuple(Transfer(name, tensors[name].stored_bytes, "scratchpad", "dram") for name in operator.outputs)
+        stage = Stage("all", unit.name, (Segment(1, 10, (*loads, *stores)),))
+        macs = operator.macs
+        only = Alternative("only", (stage,), (), 0, 10)
+        return MappedOperator(operator.name, operator.kind, unit.name, (only,), macs=macs, executed_macs=macs, compute_format="int8")
 
 
 class AnyMapper(CountingMapper):
@@ -62,7 +65,7 @@ def test_equal_operators_are_mapped_once_and_renamed(device):
     (block,) = mapped.blocks
     assert [op.operator for op in block.operators] == [f"fc{i}" for i in range(5)]
     third = block.operators[3]
-    assert [move.tensor for move in third.alternatives[0].stages[0].segments[0].transfers] == ["t3", "w3"]
+    assert [move.tensor for move in third.alternatives[0].stages[0].segments[0].transfers] == ["t3", "w3", "t4"]
     assert third.reads == {"t3": 16, "w3": 16}
     assert third.writes == {"t4": 16}
 
