@@ -81,6 +81,7 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
     prefix = "bandwidth_curve."
     curve = [(read_quantity(key[len(prefix) :], "bytes").value, float(share)) for key, share in value.items() if key.startswith(prefix)]
     read_energy = number("read_energy", 0.0)
+    stated = {"read": "read_energy" in value, "write": "read_energy" in value or "write_energy" in value}
     return Memory(
         name=name,
         off_chip=bool(value.get("off_chip", False)),
@@ -96,6 +97,7 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
         double_buffered=bool(value.get("double_buffered", True)),
         partition_bandwidths={part: number(f"{part}.bank_bandwidth", 0.0) for part in parts if f"{part}.bank_bandwidth" in value},
         dram=build_dram(leaves, number("bandwidth", 0.0)),
+        unpriced=tuple(action for action, known in stated.items() if not known),
     )
 
 

@@ -109,6 +109,7 @@ class Memory:
         partition_bandwidths: name to bytes per second at which a partition is filled, where the spec states it (SCALE-Sim accounting).
         double_buffered: half of each buffer is filled while the other half is read.
         dram: what the cycle rung needs to know of a banked DRAM; None where the spec does not say.
+        unpriced: ``read``, ``write``, where the spec states no energy for it: it counts as zero and results say so.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Memory:
     double_buffered: bool = True
     partition_bandwidths: Mapping[str, float] = field(default_factory=dict)
     dram: Dram | None = None
+    unpriced: tuple[str, ...] = ()
 
     def achieved_bandwidth(self, access_bytes: float) -> float:
         """Bytes per second that accesses of ``access_bytes`` reach (log-linear between the points of the curve)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hwspecs.hardware import Hardware
+from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.errors import ContractError
 from mappings.dataflow import Alternative
 from simulator.lowering import Lowered
@@ -44,6 +44,7 @@ class EnergyModel:
             component = f"{owner}.{what.partition('.')[0]}"
         elif owner in self.hardware.memories and what in ("read.byte", "write.byte"):
             memory = self.hardware.memories[owner]
+            self._note_unpriced(memory, what.partition(".")[0])
             joules = memory.read_energy_j_per_byte if what == "read.byte" else memory.write_energy_j_per_byte
             component = owner
         else:
@@ -65,10 +66,18 @@ class EnergyModel:
         """Memory to joules of bytes read and written."""
         energy: dict[str, float] = {}
         for name, nbytes in reads.items():
-            energy[name] = energy.get(name, 0.0) + nbytes * self.hardware.memories[name].read_energy_j_per_byte
+            memory = self.hardware.memories[name]
+            energy[name] = energy.get(name, 0.0) + nbytes * memory.read_energy_j_per_byte
+            self._note_unpriced(memory, "read" if nbytes else "")
         for name, nbytes in writes.items():
-            energy[name] = energy.get(name, 0.0) + nbytes * self.hardware.memories[name].write_energy_j_per_byte
+            memory = self.hardware.memories[name]
+            energy[name] = energy.get(name, 0.0) + nbytes * memory.write_energy_j_per_byte
+            self._note_unpriced(memory, "write" if nbytes else "")
         return energy
+
+    def _note_unpriced(self, memory: Memory, word: str) -> None:
+        if word in memory.unpriced:
+            self.missing[f"{memory.name}.{word}.byte"] = None
 
     def kept(self, lowered: Lowered) -> tuple[dict[str, int], dict[str, int]]:
         """On-chip bytes (read, written by memory) that stand in for the off-chip transfers that the schedule saved."""

@@ -116,3 +116,12 @@ def test_kernel_constants_land_flat(tmp_path):
 def test_validate_gives_nothing_for_a_good_child(tmp_path):
     child(tmp_path, "")
     assert validate_file(tmp_path / "child.yaml") == ()
+
+
+@pytest.mark.parametrize(
+    ("energies", "unpriced"),
+    [("", ("read", "write")), ('read_energy: "4 pJ/bit"', ()), ('write_energy: "4 pJ/bit"', ("read",)), ('read_energy: "0 pJ/bit"', ())],
+)
+def test_a_memory_knows_which_energies_nobody_stated(energies, unpriced, tmp_path):
+    text = changed('achieved: "80 %"\n', f'achieved: "80 %"\n    {energies}\n')
+    assert load_hardware(write(tmp_path, text)).dram.unpriced == unpriced

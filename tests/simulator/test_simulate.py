@@ -256,3 +256,14 @@ def test_laws_on_random_graphs(seed):
     assert simulate(mapped, schedule, unfolded=True) == tile
     # the same input gives the same text
     assert to_json(simulate(mapped, schedule)) == to_json(tile)
+
+
+def test_a_memory_without_an_energy_is_warned_about_and_one_of_zero_is_not():
+    tensors, operators = [tensor("x", 100), tensor("y", 100)], [mapped_operator("op", {"x": 100}, {"y": 100}, macs=10_000)]
+    device = hardware()
+    silent = replace(device.memories["dram"], read_energy_j_per_byte=0.0, write_energy_j_per_byte=0.0)
+    for unpriced, words in (((), []), (("read",), ["dram.read.byte"]), (("read", "write"), ["dram.read.byte", "dram.write.byte"])):
+        memories = {**device.memories, "dram": replace(silent, unpriced=unpriced)}
+        text = " ".join(run(straight(tensors, operators, ["y"], replace(device, memories=memories))).warnings)
+        assert [word for word in ("dram.read.byte", "dram.write.byte") if word in text] == words
+        assert ("counted as zero" in text) == bool(words)
