@@ -22,14 +22,34 @@ if TYPE_CHECKING:
     from cyclewright.outputs import save
     from cyclewright.roofs import roofline
     from cyclewright.sensitivity import whatif
+    from hwspecs.vocabulary.errors import CyclewrightError, InfeasibleError, InvalidInput, UnsupportedError
 
 CYCLEWRIGHT_PACKAGE = "0.1.0"
 __version__ = CYCLEWRIGHT_PACKAGE
 
-__all__ = ["Result", "claims", "compare", "compare_measured", "load_hardware", "load_model", "roofline", "run", "save", "whatif"]
+__all__ = [
+    "CyclewrightError",
+    "InfeasibleError",
+    "InvalidInput",
+    "Result",
+    "UnsupportedError",
+    "claims",
+    "compare",
+    "compare_measured",
+    "load_hardware",
+    "load_model",
+    "roofline",
+    "run",
+    "save",
+    "whatif",
+]
 
 # no module of this package may bear the name of a public function: importing it would put the module in the function's place
 _HOME = {
+    "CyclewrightError": "hwspecs.vocabulary.errors",
+    "InfeasibleError": "hwspecs.vocabulary.errors",
+    "InvalidInput": "hwspecs.vocabulary.errors",
+    "UnsupportedError": "hwspecs.vocabulary.errors",
     "Result": "cyclewright.api",
     "claims": "cyclewright.ledger",
     "compare": "cyclewright.comparison",
@@ -54,4 +74,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

@@ -54,9 +54,8 @@ def _settings(document: Document, name: str, default: float) -> float:
 
 
 def _produced_tokens(document: Document) -> float:
-    """Tokens (images for networks without tokens) that one run finishes: the batch, times the prompt's length where it is read at once."""
-    batch = _settings(document, "batch", 1)
-    return batch * _settings(document, "tokens", 1) if document.get("phase") in ("prefill", "encode") else batch
+    """Tokens (images for networks without tokens) that one run finishes: the batch, times the tokens of each sequence."""
+    return _settings(document, "batch", 1) * _settings(document, "tokens", 1)
 
 
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -61,7 +61,7 @@ class Span:
     end_cycles: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """What ``cyclewright.run`` returns.
 
@@ -122,3 +122,22 @@ class Result:
     dram: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Cycle rung: memory to commands (``activates``, ``reads``, ``writes``, ``turnarounds``, ``refreshes``), ``row_hit_rate``, ``busy_s``
     and ``efficiency``; empty below it."""
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Tokens (images for networks without tokens) per second, runs one after the other."""
+        each = float(self.settings.get("batch", 1)) * float(self.settings.get("tokens", 1))
+        return each / self.latency_s if self.latency_s > 0.0 else 0.0
+
+    @property
+    def power_w(self) -> float:
+        """Mean power, static power included."""
+        return self.energy_j / self.latency_s if self.latency_s > 0.0 else 0.0
+
+    def __repr__(self) -> str:
+        phase = f" {self.phase}" if self.phase else ""
+        fits = "" if self.fits else ", does not fit"
+        return (
+            f"<Result {self.model}{phase} on {self.hardware}, {self.fidelity}: {self.latency_s:.6g} s, bound by {self.bound_by},"
+            f" {self.energy_j:.6g} J, {self.dram_bytes} off-chip bytes{fits}>"
+        )

@@ -30,9 +30,17 @@ def workload_options(command: Command) -> Command:
 _WORKLOAD = (
     click.option("--phase", metavar="PHASE", help="prefill, decode or encode, for models that have phases."),
     click.option("--batch", type=_COUNT, default=1, show_default=True, help="Sequences or images at once."),
-    click.option("--context", type=_COUNT, help="Positions a decode step attends to, the new token among them."),
-    click.option("--tokens", type=_COUNT, help="Prompt length of a prefill, sequence length of an encoder."),
-    click.option("--format", metavar="FORMAT", help="Number format: bf16, int8, w4a16, w8a8, ... [default: the device's]"),
+    click.option("--context", type=_COUNT, help="Positions a decode step attends to, the new token among them. [default: 2048]"),
+    click.option(
+        "--tokens",
+        type=_COUNT,
+        help="Prompt length (prefill, default 2048), sequence length (encode), new tokens per sequence of one step (decode, default 1).",
+    ),
+    click.option(
+        "--format",
+        metavar="FORMAT",
+        help="bf16, int8, w8a8, w4a16 (bare 4-bit weights), w4g128a16 (with group scales), w4a16kv8, ... [default: the device's]",
+    ),
     click.option("--sparsity", metavar="PATTERN", help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3."),
     click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model."),
     click.option(

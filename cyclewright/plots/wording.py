@@ -41,11 +41,8 @@ def throughput(result: Result) -> tuple[float, str]:
     batch = _number(result.settings.get("batch"), 1.0)
     if result.latency_s <= 0:
         return 0.0, "inferences/s"
-    if result.phase == "decode":
-        return batch / result.latency_s, "tokens/s"
-    tokens = _number(result.settings.get("tokens"), 0.0)
-    if result.phase in ("prefill", "encode") and tokens > 0:
-        return batch * tokens / result.latency_s, "tokens/s"
+    if result.phase in ("decode", "prefill", "encode"):
+        return batch * _number(result.settings.get("tokens"), 1.0) / result.latency_s, "tokens/s"
     return batch / result.latency_s, "inferences/s"
 
 

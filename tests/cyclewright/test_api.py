@@ -172,3 +172,14 @@ def test_comparison_of_results() -> None:
         cw.compare(results[0])
     with pytest.raises(ArgumentError, match="1 labels for 2"):
         cw.compare(*results, labels=["a"])
+
+
+def test_a_result_tells_itself_in_one_line_and_its_errors_can_be_caught() -> None:
+    step = cw.run("llama-3-8b", "nvidia-h100-sxm", phase="decode", batch=4, context=1024)
+    assert "\n" not in repr(step)
+    assert "llama-3-8b" in repr(step)
+    assert step.throughput_per_s == 4 / step.latency_s
+    verify = cw.run("llama-3-8b", "nvidia-h100-sxm", phase="decode", batch=4, context=1024, tokens=5)
+    assert verify.throughput_per_s == 20 / verify.latency_s
+    with pytest.raises(cw.CyclewrightError, match="did you mean"):
+        cw.run("llama-3-8c", "nvidia-h100-sxm")

@@ -58,11 +58,11 @@ def test_no_lonely_units(name):
 @pytest.mark.parametrize(
     ("name", "rate", "count", "bandwidth", "size"),
     [
-        ("nvidia-v100-sxm2-32gb", 125e12, 80, 900e9, 32e9),
-        ("nvidia-a100-sxm-80gb", 312e12, 108, 2039e9, 80e9),
-        ("nvidia-h100-sxm", 989.4e12, 132, 3.35e12, 80e9),
-        ("nvidia-h200-sxm", 989.4e12, 132, 4.8e12, 141e9),
-        ("nvidia-b200-sxm", 2250e12, 148, 8e12, 180e9),
+        ("nvidia-v100-sxm2-32gb", 125e12, 80, 900e9, 32 * 2**30),
+        ("nvidia-a100-sxm-80gb", 312e12, 108, 2039e9, 80 * 2**30),
+        ("nvidia-h100-sxm", 989.4e12, 132, 3.35e12, 80 * 2**30),
+        ("nvidia-h200-sxm", 989.4e12, 132, 4.8e12, 141 * 2**30),
+        ("nvidia-b200-sxm", 2250e12, 148, 8e12, 180 * 2**30),
         ("huawei-ascend-910b3", 294.9e12, 20, 1638e9, 64 * 2**30),
     ],
 )

@@ -41,7 +41,8 @@ def import_onnx(path: str | Path, *, dims: Mapping[str, int] | None = None, batc
     where = str(path)
     model = read_proto(Path(path))
     pinned, notes = pin_inputs(model, dims, batch, where)
-    shown: dict[str, str | int | float] = {"phase": "inference", "batch": batch, "format": "fp32", "source": Path(path).name}
+    first = next((shape for _, shape in pinned.values() if len(shape) > 1), (batch,))
+    shown: dict[str, str | int | float] = {"phase": "inference", "batch": first[0], "format": "fp32", "source": Path(path).name}
     shown.update({f"dim.{name}": size for name, size in (dims or {}).items()})
     context = Context(GraphBuilder(Path(path).stem, "fp32", shown), default_opset(model), model.opset_import)
     context.builder.notes.extend(notes)
