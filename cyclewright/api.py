@@ -48,6 +48,8 @@ class Prepared:
         hardware_source: name or path that the device was loaded from; None if the caller gave a ``Hardware``.
         overrides: the caller's changes of the spec: dotted path to text with a unit or SI number.
         load_s: seconds that loading took.
+        asked: what the caller gave, for the command that makes the run again; defaults are left out, ``model`` and ``hardware`` are
+            None where the caller gave an object.
     """
 
     graph: OperatorGraph
@@ -57,6 +59,7 @@ class Prepared:
     fidelity: str
     model_source: str
     load_s: float
+    asked: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ def run(
     accounting_s = time.perf_counter() - start
     planned = plan(prepared)
     result = play(prepared, planned)
+    asked = {**prepared.asked, "interval": interval} | ({"accounting": accounting} if accounting else {})
+    result = dataclasses.replace(result, meta={**result.meta, "asked": asked})
     if counted is not None:
         timings = {**dict(result.meta["timings_s"]), "accounting": accounting_s}  # type: ignore[call-overload]
         result = dataclasses.replace(result, scalesim=counted, meta={**result.meta, "timings_s": timings})
@@ -172,7 +177,14 @@ def prepare(
             unknown_op=unknown_op, default_format=device.default_format,
         )  # fmt: skip
     name = graph.name if isinstance(model, OperatorGraph) else str(model)
-    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start)
+    asked: dict[str, object] = {
+        "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
+        "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
+        "overrides": {path: str(value) for path, value in changes.items()},
+    }  # fmt: skip
+    defaults = {"batch": 1, "unknown_op": "refuse", "fidelity": "tile", "dims": {}, "overrides": {}}
+    given = {key: value for key, value in asked.items() if key in ("model", "hardware") or value != defaults.get(key)}
+    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, given)
 
 
 def overrides_of(overrides: Overrides) -> dict[str, object]:
@@ -234,7 +246,7 @@ def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
     if not timeline:
         return result
     timings = {"load": prepared.load_s, "map": planned.map_s, "schedule": planned.schedule_s, "simulate": time.perf_counter() - start}
-    meta = {**result.meta, "timings_s": timings, "python": platform.python_version()}
+    meta = {**result.meta, "timings_s": timings, "python": platform.python_version(), "asked": prepared.asked}
     return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
 
 

@@ -55,7 +55,7 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
         parts.append(section("limits", "What limits it", limits(whatif)))
         links.append(("limits", "What limits it"))
     parts.append(section("sources", "Where the numbers come from", provenance(result)))
-    parts.append(section("again", "Make this report again", f'<pre tabindex="0"><code>{esc(command(result))}</code></pre>'))
+    parts.append(section("again", "Make this report again", f'<pre tabindex="0"><code>{esc(command(result, whatif=whatif))}</code></pre>'))
     links += [("sources", "Sources"), ("again", "Reproduce")]
     return _page(result, "".join(parts), links)
 

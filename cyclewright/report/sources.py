@@ -11,30 +11,58 @@ from cyclewright.report.markup import details, esc, table
 from simulator.result import Result
 
 _FLAGS = {
-    "batch": "--batch", "context": "--context", "tokens": "--tokens", "format": "--format", "sparsity": "--sparsity",
-    "unknown_op": "--unknown-op",
+    "phase": "--phase", "batch": "--batch", "context": "--context", "tokens": "--tokens", "format": "--format", "sparsity": "--sparsity",
+    "unknown_op": "--unknown-op", "fidelity": "--fidelity", "accounting": "--accounting",
 }  # fmt: skip
 
 
-def command(result: Result) -> str:
-    """The ``cyclewright run`` line that gives this run again, quoted for a shell; a model file is named without its folder."""
-    source = str(result.settings.get("source", ""))
-    model = source if source.endswith((".onnx", ".json")) else result.model
-    words = ["cyclewright", "run", model, "--hw", result.hardware]
-    if result.phase not in ("", "inference"):
-        words += ["--phase", result.phase]
-    settings = asked(result)
+def command(result: Result, *, whatif: Mapping[str, object] | None = None) -> str:
+    """The command line that makes the report again, quoted for a shell; a comment where objects of a Python program went into the run.
+
+    It is made from what was asked for (``meta.asked``: names and paths as they were given, so paths hold from the same folder). Results
+    stored without it give what their settings tell.
+    """
+    asked = result.meta.get("asked")
+    given = dict(asked) if isinstance(asked, Mapping) else _told(result)
+    if not given.get("model") or not given.get("hardware"):
+        return "# a model or a device that is an object of a Python program went into this run: no command line makes it again"
+    words = ["cyclewright", "whatif" if whatif is not None else "run", str(given["model"]), "--hw", str(given["hardware"])]
     for key, flag in _FLAGS.items():
-        value = settings.get(key)
-        if value and not (key == "unknown_op" and value == "refuse"):
-            words += [flag, value]
-    if result.fidelity != "tile":
-        words += ["--fidelity", result.fidelity]
-    overrides = result.provenance.get("overrides")
-    if isinstance(overrides, Mapping):
-        for path, value in overrides.items():
-            words += ["--set", f"{path}={value}"]
+        if given.get(key) and not (key == "accounting" and whatif is not None):
+            words += [flag, str(given[key])]
+    for key, flag in (("dims", "--dim"), ("overrides", "--set")):
+        pairs = given.get(key)
+        for name, value in pairs.items() if isinstance(pairs, Mapping) else ():
+            words += [flag, f"{name}={value}"]
+    if whatif is not None:
+        words += _changes(whatif)
+    elif given.get("interval") is False:
+        words.append("--no-interval")
     return " ".join([*(shlex.quote(word) for word in words), "-o", "report.html"])
+
+
+def _told(result: Result) -> dict[str, object]:
+    """What was asked for, as far as the settings tell; a model file is named without its folder."""
+    source = str(result.settings.get("source", ""))
+    told: dict[str, object] = dict(asked(result))
+    told["model"] = source if source.endswith((".onnx", ".json")) else result.model
+    told["hardware"] = result.hardware
+    told["phase"] = "" if result.phase == "inference" else result.phase
+    told["fidelity"] = "" if result.fidelity == "tile" else result.fidelity
+    told["overrides"] = result.provenance.get("overrides")
+    if told.get("unknown_op") == "refuse":
+        del told["unknown_op"]
+    return told
+
+
+def _changes(whatif: Mapping[str, object]) -> list[str]:
+    """The options of ``whatif`` alone: the concrete change, and the metric that ranks."""
+    words = ["--metric", "energy"] if whatif.get("metric") == "energy_j" else []
+    change = whatif.get("change")
+    overrides = change.get("overrides") if isinstance(change, Mapping) else None
+    for text in overrides if isinstance(overrides, list | tuple) else ():
+        words += ["--set", str(text)]
+    return words
 
 
 def provenance(result: Result) -> str:
@@ -63,7 +91,7 @@ def provenance(result: Result) -> str:
     timings = result.meta.get("timings_s")
     if isinstance(timings, Mapping):
         spent = ", ".join(f"{name} {seconds(float(value))}" for name, value in timings.items() if isinstance(value, int | float))
-        parts.append(f'<p class="muted">The tool itself took: {esc(spent)}.</p>')
+        parts.append(f'<p class="muted">Computing time of cyclewright itself, not of what it describes: {esc(spent)}.</p>')
     return "".join(parts)
 
 

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,21 @@ def test_files_hold_what_json_prints(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.trace.json").read_text("utf-8"))["traceEvents"]
     assert "wrote a.json" in done.stderr
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.html", "a.json", "a.svg", "a.trace.json"]
+
+
+def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
+    (tmp_path / "my specs").mkdir()
+    (tmp_path / "my specs" / "wide.yaml").write_text(
+        'schema: 1\nname: wide\nextends: edge-npu\nmemory: {dram: {bandwidth: {value: "80 GB/s", source: paper, cite: a test}}}\n', "utf-8"
+    )
+    done = cli("run", GEMM, "--hw", "my specs/wide.yaml", "--format", "int8", "--set", "clock=800 MHz", "-o", "a.html", "-o", "a.json")
+    assert done.exit_code == 0, done.stderr
+    text = (tmp_path / "a.html").read_text("utf-8")
+    printed = unescape(text.partition("<pre")[2].partition("<code>")[2].partition("</code>")[0])
+    assert cli(*shlex.split(printed)[1:], "-o", "b.json").exit_code == 0
+    first, second = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("a.json", "b.json"))
+    assert first["digest"] == second["digest"]
+    assert first["meta"]["asked"]["hardware"] == "my specs/wide.yaml"
 
 
 def test_the_table_names_the_headline_numbers() -> None:

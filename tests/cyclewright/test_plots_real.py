@@ -88,7 +88,7 @@ def test_every_figure_and_the_page_are_made_from_the_document(document: dict[str
 @pytest.mark.parametrize("name", list(RUNS))
 def test_the_command_in_the_report_gives_the_same_numbers(name: str) -> None:
     model, hardware, options = RUNS[name]
-    words = command(cw.run(model, hardware, **options)).split()
+    words = command(cw.run(model, hardware, interval=True, **options)).split()
     given = dict(zip(words[3::2], words[4::2], strict=True))
     again: dict[str, Any] = {
         flag[2:]: int(value) if flag in ("--batch", "--context", "--tokens") else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 
 import pytest
@@ -197,6 +198,30 @@ def test_the_command_reproduces_the_run() -> None:
     )
     changed = replace(result, provenance={"overrides": {"memory.hbm.bandwidth": "4 TB/s"}}, fidelity="roofline")
     assert "--fidelity roofline --set 'memory.hbm.bandwidth=4 TB/s'" in command(changed)
+
+
+def test_the_command_carries_paths_dimensions_and_policies_as_they_were_given() -> None:
+    from dataclasses import replace
+
+    asked = {
+        "model": "my models/net.onnx", "hardware": "specs/it's mine.yaml", "dims": {"batch": 8}, "unknown_op": "bytes-only",
+        "overrides": {"memory.dram.bandwidth": "4 TB/s"}, "fidelity": "cycle", "interval": False,
+    }  # fmt: skip
+    result = replace(sample_result(3), meta={"asked": asked})
+    assert shlex.split(command(result)) == [
+        "cyclewright", "run", "my models/net.onnx", "--hw", "specs/it's mine.yaml", "--unknown-op", "bytes-only", "--fidelity", "cycle",
+        "--dim", "batch=8", "--set", "memory.dram.bandwidth=4 TB/s", "--no-interval", "-o", "report.html",
+    ]  # fmt: skip
+    whatif = {"metric": "energy_j", "change": {"overrides": ["clock=2 GHz"]}}
+    assert shlex.split(command(replace(result, meta={"asked": {"model": "resnet50", "hardware": "edge-npu"}}), whatif=whatif)) == [
+        "cyclewright", "whatif", "resnet50", "--hw", "edge-npu", "--metric", "energy", "--set", "clock=2 GHz", "-o", "report.html",
+    ]  # fmt: skip
+
+
+def test_a_run_of_objects_says_that_no_command_makes_it() -> None:
+    from dataclasses import replace
+
+    assert command(replace(sample_result(3), meta={"asked": {"model": None, "hardware": "edge-npu"}})).startswith("# ")
 
 
 def test_the_concrete_change_stands_beside_the_base() -> None:
