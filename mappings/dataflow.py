@@ -11,9 +11,10 @@ Cycles are int64 counts of ``Hardware.clock_hz``; bytes are int64.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hwspecs.hardware import Hardware
+from hwspecs.vocabulary.records import dataclass
 from workloads.graph import OperatorGraph, Tensor
 
 PORT = "port:"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ["CYCLEWRIGHT_CHECKED"] = "1"  # records are frozen in tests (hwspecs.vocabulary.records)
 settings.register_profile("cyclewright", deadline=None, derandomize=True)
 settings.load_profile("cyclewright")
 

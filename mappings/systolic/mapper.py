@@ -35,7 +35,8 @@ class SystolicMapper:
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``; formulas in ``mappings.systolic.folds`` and ``mappings.systolic.tiles``."""
-        found = products(operator, tensors)
+        reads, writes = compulsory_reads(operator, tensors), compulsory_writes(operator, tensors)
+        found = products(operator, tensors, reads, writes)
         if isinstance(found, str):
             return Unmappable(found)
         wanted = _compute_format(operator, tensors, found)
@@ -68,8 +69,8 @@ class SystolicMapper:
             executed_macs=operator.macs,
             vector_ops=operator.vector_ops,
             compute_format=format_name,
-            reads=compulsory_reads(operator, tensors),
-            writes=compulsory_writes(operator, tensors),
+            reads=reads,
+            writes=writes,
         )
 
 

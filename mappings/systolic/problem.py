@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
+from hwspecs.vocabulary.records import dataclass
 from mappings.compulsory import compulsory_reads, compulsory_writes
-from mappings.systolic.splits import Split, axis_span, axis_total
+from mappings.systolic.splits import Split, axis_counts
 from workloads.graph import Axis, Nest, Operand, Operator, Tensor, as_matmul
 
 ROW_FUNCTIONS = frozenset(("softmax", "log_softmax", "layernorm", "rmsnorm", "groupnorm", "instancenorm", "l2norm", "logsumexp"))
@@ -29,15 +30,17 @@ class Part:
     extents: Mapping[str, int]
     plain: bool
 
-    def touched(self, split: Split) -> tuple[int, int]:
-        """(elements of a full tile, elements of all tiles together) along these axes."""
-        tiles = {**self.extents, **split.tiles}
-        tile = total = 1
-        for axis, size in self.axes:
-            if axis.terms:
-                tile *= axis_span(axis, tiles, size)
-                total *= axis_total(axis, self.extents, tiles, size)
-        return tile, total
+    def touched(self, found: Sequence[Split]) -> list[tuple[int, int]]:
+        """(elements of a full tile, elements of all tiles together) along these axes, per split."""
+        counts = [axis_counts(axis, self.extents, [split.tiles for split in found], size) for axis, size in self.axes if axis.terms]
+        touched = []
+        for place in range(len(found)):
+            tile = total = 1
+            for row in counts:
+                tile *= row[place][0]
+                total *= row[place][1]
+            touched.append((tile, total))
+        return touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,14 @@ class Product:
         return total
 
 
-def products(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Product] | str:
-    """The products of an operator in order; or the reason why it has none (or one of another form)."""
+def products(
+    operator: Operator, tensors: Mapping[str, Tensor], reads: Mapping[str, int] | None = None, writes: Mapping[str, int] | None = None
+) -> list[Product] | str:
+    """The products of an operator in order; or the reason why it has none (or one of another form).
+
+    Args:
+        reads, writes: its compulsory bytes, where the caller has them.
+    """
     macs = [place for place, nest in enumerate(operator.nests) if nest.function == "mac"]
     if not macs:
         return f"{operator.kind} holds no matrix product"
@@ -146,15 +155,19 @@ def products(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Product]
         nest = operator.nests[place]
         if len(nest.reads) != 2 or len(nest.writes) != 1:
             return f"its multiply-accumulate nest has {len(nest.reads)} operands and {len(nest.writes)} results, an array takes two and one"
-    return _Reader(operator, tensors, macs).products()
+    reads = reads if reads is not None else compulsory_reads(operator, tensors)
+    writes = writes if writes is not None else compulsory_writes(operator, tensors)
+    return _Reader(operator, tensors, macs, reads, writes).products()
 
 
 class _Reader:
     """Sorts the nests of one operator: which vector nests feed which product and which follow it."""
 
-    def __init__(self, operator: Operator, tensors: Mapping[str, Tensor], macs: list[int]) -> None:
+    def __init__(
+        self, operator: Operator, tensors: Mapping[str, Tensor], macs: list[int], reads: Mapping[str, int], writes: Mapping[str, int]
+    ) -> None:
         self.operator, self.tensors, self.macs = operator, tensors, macs
-        self.reads, self.writes = compulsory_reads(operator, tensors), compulsory_writes(operator, tensors)
+        self.reads, self.writes = reads, writes
         self.writer: dict[str, list[int]] = {}
         for place, nest in enumerate(operator.nests):
             for operand in nest.writes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from hwspecs.vocabulary.records import dataclass
 from mappings.dataflow import Segment, Transfer
 
 RUNS_LIMIT = 24

@@ -7,9 +7,9 @@ that each tile is a box of the loop nest and its part of an operand is a box too
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from hwspecs.vocabulary.records import dataclass
 from workloads.graph import Axis
 
 CANDIDATES = 8
@@ -96,6 +96,20 @@ def _split(dims: Sequence[tuple[str, int]], place: int, tile: int) -> Split:
     return Split(tile * inner, (extent - (trips - 1) * tile) * inner, prod(size for _, size in dims[:place]), trips, tiles)
 
 
+def axis_counts(axis: Axis, extents: Mapping[str, int], cuts: Sequence[Mapping[str, int]], size: int) -> list[tuple[int, int]]:
+    """(``axis_span``, ``axis_total``) of an axis of ``size`` for each of ``cuts``: the extents of a tile by dimension of one group."""
+    known: dict[tuple[int, ...], tuple[int, int]] = {}
+    counts = []
+    for cut in cuts:
+        own = tuple([cut.get(dim, -1) for dim, _ in axis.terms])
+        found = known.get(own)
+        if found is None:
+            tiles = {**extents, **cut}
+            found = known[own] = axis_span(axis, tiles, size), axis_total(axis, extents, tiles, size)
+        counts.append(found)
+    return counts
+
+
 def axis_span(axis: Axis, extents: Mapping[str, int], size: int) -> int:
     """Elements of an axis of ``size`` that a tile of ``extents`` spans (a dimension that is not listed stands still)."""
     return min(size, 1 + sum(abs(coefficient) * (extents.get(dim, 1) - 1) for dim, coefficient in axis.terms))
@@ -109,10 +123,17 @@ def axis_total(axis: Axis, extents: Mapping[str, int], tiles: Mapping[str, int],
             of the axis that are in neither stand still (one position stands for all of them).
         size: elements of the axis.
     """
-    moving = [(dim, step) for dim, step in axis.terms if tiles.get(dim, 1) < extents.get(dim, 1)]
-    rest = sum(abs(step) * (tiles.get(dim, 1) - 1) for dim, step in axis.terms if tiles.get(dim, 1) == extents.get(dim, 1))
+    moving = []
+    rest, absolute = 0, True
+    for dim, step in axis.terms:
+        tile, extent = tiles.get(dim, 1), extents.get(dim, 1)
+        if tile < extent:
+            moving.append((dim, step))
+        elif tile == extent:
+            rest += abs(step) * (tile - 1)
+        absolute = absolute and dim in extents  # every dimension is accounted for, so that padding can be seen
     if not moving:
-        return _clipped(axis.offset, axis.offset + rest, size) if _whole(axis, extents) else min(size, 1 + rest)
+        return _clipped(axis.offset, axis.offset + rest, size) if absolute else min(size, 1 + rest)
     if len(moving) > 1:
         count = prod(-(-extents[dim] // tiles[dim]) for dim, _ in moving)
         spans = sum(abs(step) * (extents[dim] - count_of) * (count // count_of)
@@ -124,14 +145,9 @@ def axis_total(axis: Axis, extents: Mapping[str, int], tiles: Mapping[str, int],
     if step < 0:
         return trips * min(size, 1 + rest - step * (tile - 1))
     total = step * (extent - trips) + trips * (1 + rest)
-    if not _whole(axis, extents):
+    if not absolute:
         return total
     return total - _outside(axis.offset, step, extent, tile, rest, size)
-
-
-def _whole(axis: Axis, extents: Mapping[str, int]) -> bool:
-    """Every dimension of the axis is accounted for, so positions are absolute and padding can be seen."""
-    return all(dim in extents for dim, _ in axis.terms)
 
 
 def _clipped(low: int, high: int, size: int) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, prod
 
 from hwspecs.hardware import ComputeUnit, Hardware
+from hwspecs.vocabulary.records import dataclass
 from mappings.dataflow import PORT, Edge, Stage
 from mappings.systolic.problem import Product, Use, VectorWork
 from mappings.systolic.runs import RUNS_LIMIT, Loop, Runs, computing, moving, product_runs, runs, scaled, spread, zipped

@@ -13,9 +13,9 @@ The candidates depend on the product and the array only: a larger scratchpad kee
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwspecs.vocabulary.records import dataclass
 from mappings.systolic.folds import FLOWS, OUTPUT, Flow
 from mappings.systolic.problem import Dims, Part, Product
 from mappings.systolic.splits import Split, splits
@@ -37,6 +37,7 @@ bottleneck, a few cycles of fill saved are not worth loading everything again.""
 ACCUMULATOR_BYTES = 4.0
 """Partial sums are 32 bits wide (int32 for integers, fp32 for floats)."""
 
+TABLE_COLUMNS = 14
 _FLOW_NUMBERS = {name: number for number, name in enumerate(FLOWS)}
 
 Table = list[list[float]]
@@ -99,11 +100,16 @@ class Choice:
 
 
 class TileSearch:
-    """Searches tiles on one array; remembers the splits of dimension groups and what they touch, which many operators share."""
+    """Searches tiles on one array; remembers the splits of dimension groups and the kernel's tables of them, which many operators share."""
 
     def __init__(self) -> None:
+        import numpy as np
+
         self._splits: dict[tuple[Dims, int], list[Split]] = {}
         self._touched: dict[object, list[tuple[int, int]]] = {}
+        self._tables: dict[object, tuple[list[Split], int, int]] = {}
+        self._rows: NDArray[np.float64] = np.empty((64, TABLE_COLUMNS))
+        self._filled = 0
 
     def search(self, product: Product, flows: Sequence[Flow], array: Array) -> tuple[list[Choice], list[Choice]]:
         """(candidates that fit, best first; the notable ones that do not, one per dataflow).
@@ -116,30 +122,51 @@ class TileSearch:
 
         from simulator.kernels import systolic_tiles as kernel
 
-        parameters = np.array(_parameters(product, array))
-        made: dict[tuple[str, int], tuple[list[Split], NDArray[np.float64]]] = {}
-        kept: list[Choice] = []
-        failing: list[Choice] = []
+        cuts: list[tuple[list[Split], ...]] = []
+        where: list[tuple[int, ...]] = []
+        made: dict[tuple[str, int], tuple[list[Split], int, int]] = {}
         for flow in flows:
             found = []
             for group in "mnk":
-                edge = array.rows if group == flow.rows else array.columns if group == flow.columns else max(array.rows, array.columns)
-                if (group, edge) not in made:
-                    cut = self.candidates(product, group, edge)
-                    made[group, edge] = cut, np.array(self._table(product, group, cut, array))
-                found.append(made[group, edge])
-            (m_cut, m), (n_cut, n), (k_cut, k) = found
-            picked, scores = kernel.search(_FLOW_NUMBERS[flow.name], m, n, k, parameters)
-            numbers: list[int] = picked.tolist()
-            rows: list[list[float]] = scores.tolist()
+                edge = _edge(group, flow, array)
+                one = made.get((group, edge))
+                if one is None:
+                    one = made[group, edge] = self._tabled(product, group, edge, array)
+                found.append(one)
+            m, n, k = found
+            cuts.append((m[0], n[0], k[0]))
+            where.append((_FLOW_NUMBERS[flow.name], m[1], m[2], n[1], n[2], k[1], k[2]))
+        parameters = np.array(_parameters(product, array))
+        all_picked, all_scores = kernel.search_flows(np.array(where), self._rows, parameters)
+        kept: list[Choice] = []
+        failing: list[Choice] = []
+        for flow, cut, numbers, rows in zip(flows, cuts, all_picked.tolist(), all_scores.tolist(), strict=True):
             own: dict[int, Choice] = {}
             for number, row in zip(numbers[:3], rows[:3], strict=True):
                 if number >= 0 and number not in own and not any(_beats(one, row) for one in own.values()):
-                    own[number] = _choice(flow, (m_cut, n_cut, k_cut), number, row, array)
+                    own[number] = _choice(flow, cut, number, row, array)
             kept.extend(own.values())
             if numbers[3] >= 0:
-                failing.append(_choice(flow, (m_cut, n_cut, k_cut), numbers[3], rows[3], array))
+                failing.append(_choice(flow, cut, numbers[3], rows[3], array))
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
+
+    def _tabled(self, product: Product, group: str, edge: int, array: Array) -> tuple[list[Split], int, int]:
+        """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
+        first, second = _touching(product, group)
+        key = (group, product.dims[group], edge, _whole(product, group), _touch_key(first), _touch_key(second))
+        known = self._tables.get(key)
+        if known is None:
+            cut = self.candidates(product, group, edge)
+            start, end = self._filled, self._filled + len(cut)
+            if end > len(self._rows):
+                import numpy as np
+
+                self._rows = np.concatenate((self._rows, np.empty((end, TABLE_COLUMNS))))
+            if cut:
+                self._rows[start:end] = self._table(product, group, cut, array)
+            self._filled = end
+            known = self._tables[key] = cut, start, end
+        return known
 
     def candidates(self, product: Product, group: str, edge: int) -> list[Split]:
         """Splits of m, n or k that are tried where the array holds ``edge`` points of it."""
@@ -147,20 +174,17 @@ class TileSearch:
         found = self._splits.get((dims, edge))
         if found is None:
             found = self._splits[dims, edge] = splits(dims, edge)
-        uses = {"m": (), "n": (product.out,), "k": (product.a, product.b)}[group]
-        whole = [dim for use in uses for dim in use.held_whole]
+        whole, one = _whole(product, group)
         if whole:
             extents = dict(dims)
             found = [item for item in found if all(item.tiles[dim] == extents[dim] for dim in whole)]
-        if group == "n" and product.epilogue.whole_rows:
-            found = [item for item in found if item.count == 1]
-        return found
+        return [item for item in found if item.count == 1] if one else found
 
     def _table(self, product: Product, group: str, found: list[Split], array: Array) -> Table:
         """The kernel's table of a group: columns as in ``simulator.kernels.systolic_tiles``."""
-        first, second = {"m": (product.a, product.out), "n": (product.b, product.out), "k": (product.a, product.b)}[group]
+        first, second = _touching(product, group)
         size = product.size(group)
-        touched = self._touch(first.parts[group], size, found), self._touch(second.parts[group], size, found)
+        touched = self._touch(first, size, found), self._touch(second, size, found)
         r, c = array.rows, array.columns
         table: Table = []
         for split, one, other in zip(found, *touched, strict=True):
@@ -180,11 +204,39 @@ class TileSearch:
         """(elements of a full tile, elements of all tiles) per split."""
         if part.plain:
             return [(split.size, total) for split in found]
-        key = (part.axes, tuple(part.extents.items()), tuple(split.size for split in found))
+        key = (_touch_key(part), tuple([split.size for split in found]))
         known = self._touched.get(key)
         if known is None:
-            known = self._touched[key] = [part.touched(split) for split in found]
+            known = self._touched[key] = part.touched(found)
         return known
+
+
+def _edge(group: str, flow: Flow, array: Array) -> int:
+    """Points of a group that the array holds in a dataflow; of the one that streams, as many as its longer side."""
+    return array.rows if group == flow.rows else array.columns if group == flow.columns else max(array.rows, array.columns)
+
+
+def _touching(product: Product, group: str) -> tuple[Part, Part]:
+    """The parts of the two operands that a group moves, as the kernel's table orders them."""
+    if group == "m":
+        return product.a.parts["m"], product.out.parts["m"]
+    if group == "n":
+        return product.b.parts["n"], product.out.parts["n"]
+    return product.a.parts["k"], product.b.parts["k"]
+
+
+def _touch_key(part: Part) -> object:
+    """Parts of equal key touch as much of their operands under equal splits."""
+    return None if part.plain else (part.axes, tuple(part.extents.items()))
+
+
+def _whole(product: Product, group: str) -> tuple[frozenset[str], bool]:
+    """(dimensions of a group that are never cut, whether none may be)."""
+    if group == "m":
+        return frozenset(), False
+    if group == "n":
+        return product.out.held_whole, product.epilogue.whole_rows
+    return product.a.held_whole | product.b.held_whole, False
 
 
 def _parameters(product: Product, array: Array) -> list[float]:
@@ -204,7 +256,7 @@ def _beats(one: Choice, row: list[float]) -> bool:
     return one.rank <= row[15] and one.bytes <= row[1] and one.working_set <= row[2]
 
 
-def _choice(flow: Flow, cut: tuple[list[Split], list[Split], list[Split]], number: int, row: list[float], array: Array) -> Choice:
+def _choice(flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float], array: Array) -> Choice:
     rest, k = divmod(number, len(cut[2]))
     rest, n = divmod(rest, len(cut[1]))
     order, m = divmod(rest, len(cut[0]))

@@ -167,3 +167,25 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
         if picked[place] >= 0:
             scores[place] = table[picked[place]]
     return picked, scores
+
+
+@njit(cache=True)
+def search_flows(where: Integers, tables: Floats, p: Floats) -> tuple[Integers, Floats]:
+    """``search`` for several dataflows in one call.
+
+    Args:
+        where: per dataflow its number, and the first row and the row after the last one of the tables of m, n and k.
+        tables: rows of all tables.
+        p: parameters.
+
+    Returns:
+        (picked, scores) of each dataflow.
+    """
+    picked = np.empty((where.shape[0], 4), dtype=np.int64)
+    scores = np.empty((where.shape[0], 4, 16))
+    for index in range(where.shape[0]):
+        row = where[index]
+        one, score = search(row[0], tables[row[1] : row[2]], tables[row[3] : row[4]], tables[row[5] : row[6]], p)
+        picked[index] = one
+        scores[index] = score
+    return picked, scores

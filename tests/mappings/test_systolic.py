@@ -93,11 +93,11 @@ def test_padded_convolution_loads_the_overlap_of_row_tiles_and_no_padding():
     search = TileSearch()
     part = product.a.parts["m"]
     rows = next(split for split in search.candidates(product, "m", 16) if split.tiles["p"] == 2)
-    assert part.touched(rows) == (4 * 8, 14 * 8)
+    assert part.touched([rows]) == [(4 * 8, 14 * 8)]
     assert rows.size == 16
     # one row at a time: 2 + 6 x 3 + 2 rows
     single = next(split for split in search.candidates(product, "m", 8) if split.tiles["p"] == 1)
-    assert part.touched(single)[1] == (2 + 6 * 3 + 2) * 8
+    assert part.touched([single])[0][1] == (2 + 6 * 3 + 2) * 8
 
 
 def test_strided_convolution_as_matrix_product():
