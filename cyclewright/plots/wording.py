@@ -22,6 +22,13 @@ def resource_name(resource: str) -> str:
     return _CAUSES.get(resource, resource)
 
 
+def holder(operator: OperatorResult) -> str:
+    """What holds an operator, in words; one that takes no time is held by nothing."""
+    if operator.time_s > 0:
+        return resource_name(operator.bound_by)
+    return "nothing: moves nothing" if operator.kind == "view" else "nothing: takes no time"
+
+
 def time_by(result: Result, attribute: str) -> dict[str, float]:
     """Seconds of all operators summed by one of their attributes (``kind``, ``bound_by``, ``unit``), largest first."""
     sums: dict[str, float] = {}

@@ -49,14 +49,18 @@ def _roofline(result: Result) -> Entry:
 
 def _bound(result: Result) -> Entry:
     busy = result.busy.get(result.bound_by, 0.0)
-    note = f"busy {percent(min(1.0, busy / result.latency_s))} of the time" if busy and result.latency_s > 0 else ""
+    note = ""
+    if busy and result.latency_s > 0:
+        share = percent(min(1.0, busy / result.latency_s))
+        arithmetic = result.bound_by.startswith("compute:")
+        note = f"occupied {share} of the time, idle elements, filling and draining included" if arithmetic else f"busy {share} of the time"
     return "bound_by", "Bound by", resource_name(result.bound_by), note
 
 
 def _energy(result: Result) -> Entry:
     static = result.energy_by_component.get("static", 0.0)
-    note = f"{percent(static / result.energy_j)} of it static" if result.energy_j > 0 else ""
-    return "energy_j", "Energy", energy(result.energy_j), _interval(result, "energy_j", "J") or note
+    parts = [_interval(result, "energy_j", "J"), f"{percent(static / result.energy_j)} of it static" if result.energy_j > 0 else ""]
+    return "energy_j", "Energy", energy(result.energy_j), "; ".join(part for part in parts if part)
 
 
 def _power(result: Result) -> Entry:
@@ -81,7 +85,7 @@ def _memory(result: Result) -> Entry:
 
 
 def _utilization(result: Result) -> Entry:
-    return "mfu", "MFU", percent(result.mfu), "share of the dense peak of the format that carries most work"
+    return "mfu", "MFU", percent(result.mfu), "useful arithmetic as a share of the dense peak of the format that carries most of it"
 
 
 def _work(result: Result) -> Entry:
@@ -91,5 +95,5 @@ def _work(result: Result) -> Entry:
 
 
 def _weights(result: Result) -> Entry:
-    cache = f", KV cache {amount(result.kv_cache_bytes)}" if result.kv_cache_bytes else ""
+    cache = f"; the KV cache takes {amount(result.kv_cache_bytes)} beside them" if result.kv_cache_bytes else ""
     return "parameters", "Parameters", si(result.parameters, "", 4), f"stored in {amount(result.stored_weight_bytes)}{cache}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cyclewright.plots.formatting import amount, energy, percent, seconds, si, significant
 from cyclewright.plots.palette import kind_colour
-from cyclewright.plots.wording import resource_name
+from cyclewright.plots.wording import holder, work
 from cyclewright.report.markup import breakable, esc
 from simulator.result import OperatorResult, Result
 
@@ -22,22 +22,25 @@ class _Cell:
 
 _HEAD = (
     ("#", "place in the program"),
-    ("Operator", "name in the model"),
+    ("Operator", "name in the model; × is the number of equal rounds folded into the row"),
     ("Kind", "what it computes"),
     ("Time", "all rounds together"),
     ("Share", "of the latency"),
-    ("Bound by", "the resource that holds it longest"),
+    (
+        "Bound by",
+        "the resource that is occupied longest; an arithmetic unit counts as occupied with its idle elements, filling and draining",
+    ),
     ("Of roof", "its roofline time over its time: 100 % is as fast as its bytes and work allow at data-sheet rates"),
-    ("Rounds", "equal rounds folded into this row"),
-    ("Unit", "compute unit that runs it"),
-    ("Format", "format of the arithmetic, and the sparsity it exploits"),
-    ("MACs", "dense multiply-accumulates"),
-    ("Elementwise", "vector operations beside the multiply-accumulates"),
-    ("Op/byte", "operations per off-chip byte"),
     ("Off-chip", "bytes read and written off chip"),
     ("Extra", "off-chip bytes beyond the compulsory ones"),
-    ("Energy", "dynamic, without the static share"),
     ("How it runs", "the alternative that the schedule chose"),
+    ("Op/byte", "operations per off-chip byte: 0 where it moves bytes and computes nothing, a dash where no byte moves off chip"),
+    ("MACs", "multiply-accumulates, as if dense: skipped zeros count too"),
+    ("Elementwise", "vector operations beside the multiply-accumulates: additions, exponentials, comparisons"),
+    ("Format", "format that the arithmetic is done in, and the sparsity it exploits; tensors may be stored in another"),
+    ("Unit", "compute unit that runs it"),
+    ("Rounds", "equal rounds folded into this row"),
+    ("Dynamic energy", "without the static energy, which belongs to the time and not to an operator: the sum is less than the headline's"),
 )
 
 
@@ -54,8 +57,15 @@ def operator_table(result: Result) -> str:
         f'<span id="shown" role="status" aria-live="polite">{number} of {number} operators</span></div>\n'
         '<div class="scroll tall" role="region" aria-label="Operators" tabindex="0"><table id="operators">\n'
         '<caption class="hidden">Operators; the buttons in the head sort by their column</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n{_NOTE}"
     )
+
+
+_NOTE = (
+    '<p class="under">The table scrolls sideways: work, format, unit and energy are on the right. <em>Arithmetic</em> in <em>Bound by</em> '
+    "means that the unit is occupied, idle elements, filling and draining included, so such a row can be far from its roof. "
+    "<em>Dynamic energy</em> leaves out the static energy of the headline, which belongs to no operator.</p>"
+)
 
 
 def _row(index: int, operator: OperatorResult) -> str:
@@ -86,16 +96,16 @@ def _cells(index: int, operator: OperatorResult) -> list[_Cell]:
             f'<span class="meter" style="--part:{min(1.0, operator.share) * 100:.1f}%">{esc(percent(operator.share))}</span>',
             operator.share,
         ),
-        _Cell(esc(resource_name(operator.bound_by))),
+        _Cell(esc(holder(operator))),
         _Cell(percent(reached) if reached else "–", reached),
-        _Cell(f"×{operator.count}", operator.count),
-        _Cell(esc(operator.unit)),
-        _Cell(esc(form) or "–"),
-        _Cell(si(operator.macs, "") if operator.macs else "–", operator.macs),
-        _Cell(si(operator.vector_ops, "") if operator.vector_ops else "–", operator.vector_ops),
-        _Cell(significant(operator.intensity) if operator.dram_bytes else "–", operator.intensity),
         _Cell(amount(operator.dram_bytes) if operator.dram_bytes else "–", operator.dram_bytes),
         _Cell(amount(extra) if extra else "–", extra),
+        _Cell(breakable(operator.alternative), label="how"),
+        _Cell(significant(operator.intensity) if operator.dram_bytes else "–", operator.intensity),
+        _Cell(si(operator.macs, "") if operator.macs else "–", operator.macs),
+        _Cell(si(operator.vector_ops, "") if operator.vector_ops else "–", operator.vector_ops),
+        _Cell(esc(form) if form and work(operator) else "–"),
+        _Cell(esc(operator.unit)),
+        _Cell(f"×{operator.count}", operator.count),
         _Cell(energy(spent) if spent else "–", spent),
-        _Cell(esc(operator.alternative), label="how"),
     ]

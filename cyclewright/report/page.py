@@ -116,15 +116,20 @@ def _warnings(result: Result) -> str:
 
 def _roofline(result: Result) -> str:
     caption = (
-        "Each dot is an operator; its area is its share of the time. A dot on a roof is as fast as that resource allows. Sloped roofs are "
-        "memory bandwidths, level roofs are arithmetic per number format; the diamond is the whole run. Rings set the heaviest operators "
-        "against the bytes of an on-chip level, whose dashed roof is theirs. A dot leads to its row in the table."
+        "Each dot is an operator; its area is its share of the time. A dot on a roof is as fast as that resource allows; one far below "
+        "every roof is held by what the roofs do not show, such as launches, or a unit that is occupied without being full: its row in the "
+        "table, a click away, names it. Sloped roofs are memory bandwidths, level roofs are arithmetic by number format: black ones are "
+        "used by this run, grey ones are other dense matrix formats of the device. The diamond is the whole run. A ring sets one of the "
+        "heaviest operators against the bytes of an on-chip level, whose roof is dashed; a dotted line joins it to its dot."
     )
     return figure(roofline_scene(result, heading=False), roofline_scene(result, width=_NARROW, height=430, heading=False), caption)
 
 
 def _breakdown(result: Result) -> str:
-    caption = "Compulsory bytes are the first load of inputs and weights and one write of outputs; all others are extra."
+    caption = (
+        "Compulsory bytes are the first load of inputs, weights and caches and one write of outputs; all others are extra. Static energy "
+        "is power that flows whether or not anything runs."
+    )
     return figure(breakdown_scene(result, heading=False), breakdown_scene(result, width=_NARROW, heading=False), caption)
 
 
@@ -135,7 +140,8 @@ def _memory(result: Result) -> str:
 
 def _timeline(result: Result) -> str:
     caption = (
-        "Busy stretches of each unit and memory port, coloured by kind of operator as above. Of repeated layers only the first is drawn; "
-        "the time of the others is cut out of the axis."
+        "Busy stretches of each unit and memory port, from the first to the last use by a stage of an operator, coloured by kind of "
+        "operator as above; the stage stands in brackets when the pointer rests on one. Of repeated layers only the first is drawn; the "
+        "time of the others is cut out of the axis."
     )
     return figure(timeline_scene(result, heading=False), timeline_scene(result, width=_NARROW, heading=False), caption)

@@ -13,7 +13,7 @@ from tests.browser.devtools import Browser, find_chromium
 from tests.cyclewright.sample_documents import sample_document, sample_whatif
 
 pytestmark = pytest.mark.browser
-COLUMN = {"name": 2, "kind": 3, "time": 4, "energy": 16}
+COLUMN = {"name": 2, "kind": 3, "time": 4, "energy": 17}
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,8 @@ def test_every_operator_has_a_row_whose_sort_keys_are_its_numbers(operators: int
         keys = [float(key) for key in re.findall(r'data-v="([^"]+)"', row)]
         assert keys[1] == pytest.approx(operator["time_s"])
         assert keys[2] == pytest.approx(operator["share"])
-        assert keys[4:7] == pytest.approx([operator["count"], operator["macs"], operator["vector_ops"]])
+        assert keys[4:6] == pytest.approx([operator["dram_bytes"], operator["dram_bytes"] - operator["compulsory_bytes"]])
+        assert keys[7:10] == pytest.approx([operator["macs"], operator["vector_ops"], operator["count"]])
         assert keys[-1] == pytest.approx(sum(operator["energy_j"].values()))
         shown = re.sub(r"<[^>]+>", "", row)
         assert operator["name"] in shown
@@ -187,6 +188,32 @@ def test_warnings_fallbacks_and_a_model_that_does_not_fit_are_shown() -> None:
     assert "does not fit" in text
     assert "fell back from tensor" in text
     assert document["warnings"][0] in text
+
+
+def test_what_takes_no_time_is_held_by_nothing() -> None:
+    document = sample_document(12)
+    view = next(operator for operator in document["operators"] if operator["kind"] == "view")
+    view.update(time_s=0.0, bound_by="wait")
+    row = re.findall(r'<tr id="op\d+">.*?</tr>', render(document))[document["operators"].index(view)]
+    assert "nothing: moves nothing" in row
+    assert "waiting" not in row
+
+
+def test_the_columns_that_the_page_tells_one_to_read_come_first() -> None:
+    names = re.findall(r'<th scope="col" aria-sort="none"><button[^>]*>([^<]+)</button>', render(sample_document(3)))
+    assert names[:10] == ["#", "Operator", "Kind", "Time", "Share", "Bound by", "Of roof", "Off-chip", "Extra", "How it runs"]
+    assert names[-1] == "Dynamic energy"
+
+
+def test_occupied_is_not_useful_and_static_energy_is_named() -> None:
+    from dataclasses import replace
+
+    from cyclewright.report.headline import cards
+
+    result = sample_result(3)
+    text = cards(replace(result, bound_by="compute:sm", busy={"compute:sm": result.latency_s * 0.76}))
+    assert "occupied 76 % of the time, idle elements, filling and draining included" in text
+    assert "of it static" in text
 
 
 def test_the_command_reproduces_the_run() -> None:
