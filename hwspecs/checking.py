@@ -16,10 +16,10 @@ Leaves = Mapping[str, Leaf]
 _PARTS = ("ifmap", "filter", "ofmap")
 
 
-def check(leaves: Leaves, root: str) -> list[SpecError]:
-    """All faults between leaves; ``root`` is the place for what is missing as a whole."""
+def check(leaves: Leaves, memories: str) -> list[SpecError]:
+    """All faults between leaves; ``memories`` is the place of the ``memory`` mapping."""
     units = _names(leaves, "unit")
-    errors = [*_units(leaves, units), *_memories(leaves, root)]
+    errors = [*_units(leaves, units), *_memories(leaves, memories), *_caches(leaves, units)]
     errors += _order(leaves, "power.static", "power.max", "static power above the board limit", "give the idle power")
     return errors
 
@@ -40,12 +40,12 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
         if kind is None:
             continue
         yield from _fallback(leaves, name, units)
-        if kind.value in ("gpu", "systolic", "sparse_array", "vector") and not _has_rates(leaves, start):
+        if kind.value in ("gpu", "systolic", "sparse_array", "vector", "simd") and not _has_rates(leaves, start):
             yield located(
                 kind.where,
                 f"unit.{name}",
                 "states no compute rate",
-                "give rates, or formats (such as [int8]) for an array or vector unit to derive them",
+                "give rates, or formats (such as [int8]) for an array, vector or simd unit to derive them",
             )
         yield from _order(
             leaves, start + "conductance.off", start + "conductance.on", "the conductance range is inverted", "off is the smaller one"
@@ -68,17 +68,25 @@ def _has_rates(leaves: Leaves, start: str) -> bool:
     return any(path.startswith(start + key) for path in leaves for key in keys)
 
 
+def _caches(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
+    """The innermost memory of a device with SIMD cores feeds their registers."""
+    simd = next((leaf for name in units if (leaf := leaves.get(f"unit.{name}.kind")) is not None and leaf.value == "simd"), None)
+    names = _names(leaves, "memory")
+    inner = [name for name in names if f"memory.{name}.off_chip" not in leaves or not leaves[f"memory.{name}.off_chip"].value]
+    if simd is not None and names and not inner:
+        yield located(simd.where, "memory", "a simd unit needs a cache", "state at least the first-level cache, inwards of the DRAM")
+
+
 def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError]:
     leaf = leaves.get(f"unit.{name}.fallback")
     if leaf is None:
         return
     if leaf.value not in units:
-        yield located(
-            leaf.where,
-            leaf.path,
-            f"names no unit of this spec: {leaf.value!r}",
-            did_you_mean(str(leaf.value), [unit for unit in units if unit != name]),
+        others = [unit for unit in units if unit != name]
+        hint = (
+            did_you_mean(str(leaf.value), others) if others else f"{name!r} is its only unit: add a unit {leaf.value!r} or remove the key"
         )
+        yield located(leaf.where, leaf.path, f"names no unit of this spec: {leaf.value!r}", hint)
         return
     seen, current = [name], str(leaf.value)
     while current not in seen and f"unit.{current}.fallback" in leaves:
@@ -100,7 +108,7 @@ def _sparse_rates(leaves: Leaves, start: str) -> Iterator[SpecError]:
 def _default_format(leaves: Leaves, primary: str) -> Iterator[SpecError]:
     leaf = leaves.get("default_format")
     start = f"unit.{primary}."
-    if leaf is None or f"{start}kind" not in leaves or leaves[f"{start}kind"].value not in ("gpu", "systolic", "sparse_array"):
+    if leaf is None or f"{start}kind" not in leaves or leaves[f"{start}kind"].value not in ("gpu", "systolic", "sparse_array", "simd"):
         return
     known = [number_format(path[len(start) :].split(".")[1]).name for path in leaves if path.startswith(start + "rates.")]
     if f"{start}formats" in leaves:
@@ -109,10 +117,10 @@ def _default_format(leaves: Leaves, primary: str) -> Iterator[SpecError]:
         yield located(leaf.where, leaf.path, f"unit {primary!r} has no rate for {leaf.value}", did_you_mean(str(leaf.value), known))
 
 
-def _memories(leaves: Leaves, root: str) -> Iterator[SpecError]:
+def _memories(leaves: Leaves, place: str) -> Iterator[SpecError]:
     names = _names(leaves, "memory")
     if names and not any(leaves[f"memory.{name}.off_chip"].value for name in names if f"memory.{name}.off_chip" in leaves):
-        yield located(root, "memory", "no memory is off chip", "mark the DRAM with off_chip: true")
+        yield located(place, "memory", "no memory is off chip", "mark the DRAM with off_chip: true")
     for name in names:
         start = f"memory.{name}."
         size = leaves.get(start + "size")

@@ -21,12 +21,16 @@ Parts = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a number comes from, as far as the file says; ``low`` and ``high`` are the nodes of its bounds."""
+    """Where a number comes from, as far as the file says.
+
+    ``low`` and ``high`` are the nodes of its bounds; ``stated`` is path and place of what gives the source (a mapping or a leaf).
+    """
 
     source: str | None = None
     cite: str = ""
     low: Node | None = None
     high: Node | None = None
+    stated: tuple[str, Mark] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +165,15 @@ def _provenance(result: Draft, path: str, node: Node, outer: Provenance) -> Prov
     source = _text(node, "source")
     if source is not None and source not in SOURCES:
         result.fail(node.value["source"].mark, path, f"unknown source {source!r}", did_you_mean(source, SOURCES))
-        source = "derived"
+        return Provenance("derived", "unknown", node.value.get("low"), node.value.get("high"), (path, node.mark))
     if source is None:
-        return Provenance(
-            outer.source, _text(node, "cite") or outer.cite, node.value.get("low", outer.low), node.value.get("high", outer.high)
-        )
+        cite, low, high = _text(node, "cite") or outer.cite, node.value.get("low", outer.low), node.value.get("high", outer.high)
+        return Provenance(outer.source, cite, low, high, outer.stated)
     cite = _text(node, "cite") or ("" if source != "assumed" else "no source known")
     if not cite:
         result.fail(node.keys["source"], path, f"source {source} without a citation", 'add cite: "who, what, where"')
         cite = "missing"
-    return Provenance(source, cite, node.value.get("low"), node.value.get("high"))
+    return Provenance(source, cite, node.value.get("low"), node.value.get("high"), (path, node.keys["source"]))
 
 
 def _text(node: Node, key: str) -> str | None:

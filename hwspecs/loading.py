@@ -18,6 +18,7 @@ from hwspecs.checking import check
 from hwspecs.drafting import Draft, draft, merge
 from hwspecs.dram import PARTS, expand_parts, swap_part
 from hwspecs.hardware import Hardware, Leaf
+from hwspecs.plausible import check_plausible
 from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
 from hwspecs.schema import Attribute
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, ErrorList, InvalidInput, UnknownNameError
@@ -32,12 +33,15 @@ _Stamp = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A spec that was read and found good: header words, leaves with their attributes, the hardware without overrides, its files."""
+    """A spec that was read and found good: header words, leaves with their attributes, the hardware without overrides, its files.
+
+    ``memories`` is the place of its ``memory`` mapping.
+    """
 
     header: Mapping[str, str]
     leaves: Mapping[str, Leaf]
     attributes: Mapping[str, Attribute]
-    root: str
+    memories: str
     hardware: Hardware
     files: tuple[Path, ...]
 
@@ -109,11 +113,15 @@ def find_spec(name_or_path: str, folder: Path | None = None) -> Path:
 
     Raises:
         UnknownNameError: neither.
+        ArgumentError: the path is a folder.
     """
     library = _library()
     if name_or_path in library:
         return library[name_or_path]
     path = (folder or Path()) / name_or_path
+    if name_or_path and path.is_dir():
+        inside = ", ".join(sorted(entry.name for entry in path.glob("*.y*ml"))[:5])
+        raise ArgumentError(f"{path} is a folder, not a spec", hint=f"it holds {inside}" if inside else "give the path of a .yaml file")
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if path.is_file():
             return path
@@ -159,7 +167,7 @@ def _read_draft(path: Path, files: list[Path], chain: tuple[Path, ...]) -> Draft
         return child
     try:
         parent = find_spec(str(extends.value), path.parent)
-    except UnknownNameError as error:
+    except (UnknownNameError, ArgumentError) as error:
         child.fail(extends.mark, "extends", error.what, error.hint or "")
         return child
     chain = (*chain, path.resolve())
@@ -176,13 +184,16 @@ def _compile(whole: Draft, files: tuple[Path, ...]) -> Spec:
     attributes: dict[str, Attribute] = {}
     if not broken_extends:
         leaves, attributes = read_leaves(whole)
-    between = [] if broken_extends else check(leaves, str(whole.root))
+    place = str(whole.groups.get(("memory",), whole.root))
+    between = [] if broken_extends else check(leaves, place)
+    if not between and not whole.errors:
+        between = check_plausible(leaves)
     blamed = {_section(error) for error in whole.errors}
     errors = [*whole.errors, *(error for error in between if _section(error) not in blamed)]
     if errors:
         raise ErrorList(sort_errors(errors))
     header = {key: str(node.value) for key, node in whole.header.items()}
-    return Spec(header, leaves, attributes, str(whole.root), build(header, leaves), files)
+    return Spec(header, leaves, attributes, place, build(header, leaves), files)
 
 
 def _section(error: CyclewrightError) -> str:
@@ -229,7 +240,7 @@ def _override(spec: Spec, overrides: Overrides) -> Hardware:
             errors.append(type(error)(error.what, where=error.where or f"--set {path}", hint=error.hint))
     if not errors:
         _scale_rates(spec, leaves)
-        errors = [*check(leaves, spec.root)]
+        errors = [*check(leaves, spec.memories)]
     if errors:
         raise errors[0] if len(errors) == 1 else ErrorList(errors)
     return build(spec.header, leaves)
@@ -273,6 +284,9 @@ def _pairs(overrides: Overrides) -> list[tuple[str, object]]:
 
 def _apply(spec: Spec, leaves: dict[str, Leaf], path: str, value: object) -> None:
     """Replace one leaf; a leaf that the schema allows but the spec does not state is added."""
+    plain = path.split(".")[-2:-1] == ["rates"] and not any(leaf == path or leaf.endswith("." + path) for leaf in leaves)
+    if plain:  # as in a file, a plain rate is the dense one
+        path += ".dense"
     try:
         full = _resolve(leaves, path)
         attribute = spec.attributes.get(full) or _new_attribute(spec, full)

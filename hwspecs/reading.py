@@ -19,6 +19,7 @@ from hwspecs.vocabulary.units import Quantity, example, format_quantity, read_an
 
 Value = float | int | str
 _PATTERN = re.compile(r"dense|unstructured|block|[1-9]\d*:[1-9]\d*")
+_BOUNDS_HINT = 'state how far off it may be: low and high with a unit, or "-20 %" and "+20 %"'
 _RELATIVE = re.compile(r"\s*(±|\+-|\+/-|[-+])\s*([0-9.]+)\s*%\s*\Z")
 
 
@@ -82,6 +83,7 @@ def read_leaves(draft: Draft) -> tuple[dict[str, Leaf], dict[str, Attribute]]:
     leaves: dict[str, Leaf] = {}
     attributes: dict[str, Attribute] = {}
     blamed: set[Parts] = set()
+    unbounded: dict[tuple[str, Mark, str], list[str]] = {}
     for parts, draft_leaf in draft.leaves.items():
         entry = _entry(draft, parts, draft_leaf.key, kinds, blamed)
         if draft_leaf.value.value is None and not (isinstance(entry, Attribute) and entry.required):
@@ -90,10 +92,13 @@ def read_leaves(draft: Draft) -> tuple[dict[str, Leaf], dict[str, Attribute]]:
             hint = f"it holds {', '.join(entry.keys)}" if entry.keys else f"it holds {entry.description}"
             draft.fail(draft_leaf.value.mark, draft_leaf.path, f"must be a mapping, not {draft_leaf.value.kind}", hint)
         elif entry is not None:
-            leaf = _read_draft(draft, draft_leaf, entry)
+            leaf = _read_draft(draft, draft_leaf, entry, unbounded)
             if leaf is not None:
                 leaves[leaf.path] = leaf
                 attributes[leaf.path] = entry
+    for (path, mark, missing), below in unbounded.items():
+        whose = f", for {below[0]}" + (f" and {len(below) - 1} more" if len(below) > 1 else "")
+        draft.fail(mark, path, f"assumed without {missing}{whose}", _BOUNDS_HINT)
     _check_groups(draft, kinds, blamed)
     _check_kinds(draft, kinds)
     return leaves, attributes
@@ -142,7 +147,8 @@ def _plugin_kinds() -> set[str]:
     return {entry.name for entry in entry_points(group="cyclewright.mappers")}
 
 
-def _read_draft(draft: Draft, leaf: DraftLeaf, attribute: Attribute) -> Leaf | None:
+def _read_draft(draft: Draft, leaf: DraftLeaf, attribute: Attribute, unbounded: dict[tuple[str, Mark, str], list[str]]) -> Leaf | None:
+    """One leaf, or None after noting why not; ``unbounded`` collects what lacks the bounds of a ``provenance`` mapping."""
     node, path = leaf.value, leaf.path
     try:
         value, unit = read_value(node, attribute, path)
@@ -166,9 +172,11 @@ def _read_draft(draft: Draft, leaf: DraftLeaf, attribute: Attribute) -> Leaf | N
             return None
     if given.source == "assumed" and None in bounds:
         missing = " and ".join(name for name, bound in zip(("low", "high"), bounds, strict=True) if bound is None)
-        hint = 'state how far off it may be: low and high with a unit, or "-20 %" and "+20 %"'
-        draft.fail(node.mark, path, f"an assumed number without {missing}", hint)
-        return None
+        if given.stated is not None and given.stated[0] != path:
+            unbounded.setdefault((*given.stated, missing), []).append(path)
+        else:
+            draft.fail(node.mark, path, f"an assumed number without {missing}", _BOUNDS_HINT)
+            return None
     return replace(result, source=given.source, cite=given.cite, low=bounds[0], high=bounds[1])
 
 
@@ -252,6 +260,8 @@ def _read_word(given: object, attribute: Attribute, path: str) -> str:
     if not isinstance(given, str):
         raise SpecError(f"must be a word, not {given!r}", hint=_write_hint(attribute))
     word = attribute.short.get(given, given)
+    if word.replace("-", "_") in attribute.choices:
+        word = word.replace("-", "_")
     if attribute.choices and word not in attribute.choices:
         raise SpecError(f"unknown word {given!r}", hint=did_you_mean(given, attribute.choices))
     return number_format(word).name if path == "default_format" else word

@@ -196,7 +196,7 @@ CASES = {
         "small.yaml:13:20: unit.array.rates.int8.half: unknown sparsity pattern",
         "2:4",
     ),
-    "no off-chip memory": ("    off_chip: true\n", "", "small.yaml:1:1: memory: no memory is off chip", "off_chip: true"),
+    "no off-chip memory": ("    off_chip: true\n", "", "small.yaml:21:1: memory: no memory is off chip", "off_chip: true"),
     "off_chip is text": (
         "off_chip: true",
         "off_chip: yes",
@@ -393,3 +393,66 @@ def test_any_damage_is_read_or_refused_with_a_place(at, how, word):
             assert fault.hint
         if not found:
             load_hardware(path)
+
+
+def test_one_error_for_a_provenance_mapping_without_bounds(tmp_path):
+    text = changed("source: derived", "source: assumed")
+    (found,) = faults(tmp_path, text)
+    assert found.startswith("small.yaml:7:14: provenance: assumed without low and high, for clock and ")
+    assert 'more; state how far off it may be: low and high with a unit, or "-20 %"' in found
+    assert faults(tmp_path, changed('test"}', 'test", low: "-10 %", high: "+10 %"}', text)) == []
+
+
+def test_an_unknown_source_is_one_error(tmp_path):
+    text = changed("rows: 16", "rows: {value: 16, source: guessed}")
+    assert [fault.split("; ")[0] for fault in faults(tmp_path, text)] == ["small.yaml:11:31: unit.array.rows: unknown source 'guessed'"]
+
+
+def test_a_fallback_where_there_is_one_unit_only(tmp_path):
+    text = changed("  vector:\n    kind: vector\n    lanes: 8\n    formats: [int8, fp32]\n", "")
+    (found,) = faults(tmp_path, text)
+    assert "names no unit of this spec: 'vector'; 'array' is its only unit: add a unit 'vector' or remove the key" in found
+
+
+def test_a_folder_is_called_one(tmp_path):
+    write(tmp_path, GOOD)
+    with pytest.raises(InvalidInput, match=r"is a folder, not a spec; it holds small\.yaml"):
+        load_hardware(str(tmp_path))
+    assert "/ is a folder, not a spec" in str(validate_file("/")[0])
+
+
+GPU = "schema: 1\nname: child\nextends: nvidia-h100-sxm\nprovenance: {source: datasheet, cite: sheet}\nmemory:\n"
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        (
+            '  gddr6: {size: "48 GB", bandwidth: "864 GB/s"}\n',
+            "small.yaml:6:17: memory.gddr6.size: an on-chip memory of 48 GB; write off_chip: true if it is the DRAM (and hbm: null to drop",
+        ),
+        ('  gddr6: {size: "96 GB", bandwidth: "9 TB/s"}\n', "memory.gddr6.size: an on-chip memory of 96 GB beside 80 "),
+        ('  l2: {size: "100 GB"}\n', "small.yaml:6:14: memory.l2.size: an on-chip memory of 100 GB beside 80 "),
+        ('  l2: {bandwidth: "1.6 TB/s"}\n', "memory.l2.bandwidth: an on-chip memory of 1.6 TB/s, less than half the bandwidth of 'hbm'"),
+        ('  l2: {bandwidth: "100 B/cycle"}\n', "memory.l2.bandwidth: an on-chip memory of 100 B/cycle, less than half"),
+        (
+            '  gddr6: {off_chip: true, size: "48 GB", bandwidth: "864 GB/s"}\n',
+            "memory.gddr6.off_chip: a second memory is off chip beside 'hbm', and only the first one is used; remove one of them",
+        ),
+    ],
+)
+def test_memories_that_fit_no_device(memory, message, tmp_path):
+    (found,) = faults(tmp_path, GPU + memory)
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        '  hbm: null\n  gddr6: {off_chip: true, size: "48 GB", bandwidth: "864 GB/s"}\n',
+        '  wafer: {off_chip: false, size: "44 GB", bandwidth: "21 PB/s"}\n',
+        '  l2: {bandwidth: "1.7 TB/s"}\n',
+    ],
+)
+def test_memories_that_are_meant(memory, tmp_path):
+    assert faults(tmp_path, GPU + memory) == []

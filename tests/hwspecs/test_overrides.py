@@ -165,7 +165,6 @@ def test_a_leaf_that_the_schema_allows_may_be_added():
         ("power.static=800 W", SpecError, "static power above the board limit"),
         ("memory.hbm.bandwidth=null", ArgumentError, "cannot be removed"),
         ("default_format=bf17", UnknownNameError, "did you mean bf16"),
-        ("sm.rates.bf16=1 TFLOP/s", UnknownNameError, "did you mean"),
     ],
 )
 def test_bad_overrides(override, kind, message):
@@ -230,3 +229,19 @@ def test_stated_rates_follow_the_count_and_the_clock_unless_they_are_set_too() -
     assert "clock" in leaf.cite
     same = load_hardware("nvidia-h100-sxm", ["sm.count=132"]).primary
     assert same.rates == full.rates
+
+
+@pytest.mark.parametrize("path", ["rates.bf16", "sm.rates.bf16", "unit.sm.rates.bf16", "unit.sm.rates.bf16.dense"])
+def test_a_plain_rate_is_the_dense_one(path):
+    rates = load_hardware(H100, [f"{path}=500 TFLOP/s"]).primary.rates
+    assert rates["bf16", "dense"] == 500e12
+    assert rates["bf16", "2:4"] == load_hardware(H100).primary.rates["bf16", "2:4"]
+
+
+def test_hyphens_are_as_good_as_underscores_in_words():
+    for word in ("weight-stationary", "weight_stationary", "ws"):
+        assert load_hardware("systolic-array", [f"dataflow={word}"]).primary.parameters["dataflow"] == "weight_stationary"
+
+
+def test_a_what_if_may_ask_for_what_a_file_may_not():
+    assert load_hardware(H100, ["l2.bandwidth=1 TB/s", "l2.size=100 GB"]).on_chip.size_bytes == 10**11
