@@ -7,6 +7,7 @@ from math import ceil, fsum
 
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import ArgumentError
+from hwspecs.vocabulary.units import format_quantity
 from ilp.lifetimes import Compulsory, Lifetimes, compulsory, lifetimes
 from ilp.replay import check
 from ilp.schedule import Schedule
@@ -205,7 +206,9 @@ class _Run:
         for row in rows:
             notes.update(dict.fromkeys(f"{row.step.item.operator}: {note}" for note in row.step.alternative.notes))
         if peak > room:
-            notes[f"does not fit: needs {peak} bytes of {room} off chip"] = None
+            scale = "GB" if room >= 10**9 else "MB" if room >= 10**6 else "KB"
+            needs, has = (format_quantity(size, scale, digits=6) for size in (peak, room))
+            notes[f"does not fit: needs {needs} of {has} off chip"] = None
         if self.energy.missing:
             notes[f"the spec gives no energy for {', '.join(sorted(self.energy.missing))}: counted as zero"] = None
         if hardware.max_power_w is not None and latency > 0 and energy / latency > hardware.max_power_w:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,11 +39,33 @@ def list_specs(as_json: bool) -> None:
 
     found = describe_hardware()
     if as_json:
-        rows = [{"name": each.name, "family": each.family, "kinds": list(each.kinds), "description": each.description} for each in found]
+        rows = [
+            {
+                "name": each.name,
+                "family": each.family,
+                "kinds": list(each.kinds),
+                "unserved": _unserved(each.kinds),
+                "description": each.description,
+            }
+            for each in found
+        ]
         print_json({"specs": rows})
         return
-    rows_of = [(each.name, ", ".join(each.kinds), " ".join(each.description.split())) for each in found]
+    rows_of = [(each.name, _kinds(each.kinds), " ".join(each.description.split())) for each in found]
     table(("name", "units", "description"), rows_of, left=3, whole=True)
+
+
+def _unserved(kinds: Iterable[str]) -> list[str]:
+    """Those kinds of units that no mapper serves: a spec with one can be written and shown, but nothing runs on it."""
+    from mappings.registry import mapper_kinds
+
+    served = mapper_kinds()
+    return [kind for kind in dict.fromkeys(kinds) if kind not in served]
+
+
+def _kinds(kinds: Iterable[str]) -> str:
+    unserved = _unserved(kinds)
+    return ", ".join(f"{kind} (no mapper yet)" if kind in unserved else kind for kind in kinds)
 
 
 @specs.command(short_help="Every number of a spec, with its source and citation.")
@@ -97,15 +120,30 @@ def validate(file: str, as_json: bool) -> None:
     from hwspecs import validate_file
 
     faults = validate_file(file)
+    notes = [] if faults else _notes(file)
     if as_json:
         errors = [{"where": fault.where, "what": fault.what, "hint": fault.hint} for fault in faults]
-        print_json({"file": file, "valid": not faults, "errors": errors})
+        print_json({"file": file, "valid": not faults, "errors": errors, "notes": notes})
         if faults:
             raise click.exceptions.Exit(2)
         return
     if faults:
         raise ErrorList(faults)
     click.echo(f"{file} is a valid spec")
+    for note in notes:
+        click.echo(f"note: {note}")
+
+
+def _notes(file: str) -> list[str]:
+    """What a good spec still cannot do."""
+    from hwspecs import load_hardware
+
+    units = load_hardware(file).units.values()
+    return [
+        f"no mapper serves kind {kind!r} here yet (unit {unit.name!r}): nothing runs on it until a plug-in does"
+        for kind in _unserved(unit.kind for unit in units)
+        for unit in [next(unit for unit in units if unit.kind == kind)]
+    ]
 
 
 @specs.command(short_help="The JSON Schema of a spec, for editors.")

@@ -248,3 +248,19 @@ def test_colour_only_on_a_terminal_and_never_with_no_color() -> None:
     assert "\x1b[" in done.stdout
     done = CliRunner(env={"NO_COLOR": "1"}).invoke(main, [*RUN, "--top", "0"], color=True)
     assert "\x1b[" not in done.stdout
+
+
+def test_specs_whose_kinds_no_mapper_serves_are_marked() -> None:
+    (line,) = (line for line in cli("specs", "list").stdout.splitlines() if line.split()[:1] == ["isaac"])
+    assert "crossbar (no mapper yet)" in line
+    rows = {row["name"]: row["unserved"] for row in json.loads(cli("specs", "list", "--json").stdout)["specs"]}
+    assert (rows["isaac"], rows["edge-npu"]) == (["crossbar"], [])
+    done = cli("specs", "validate", str(ROOT / "hwspecs/library/crossbar/isaac.yaml"))
+    assert done.exit_code == 0
+    assert "is a valid spec\nnote: no mapper serves kind 'crossbar' here yet (unit 'array')" in done.stdout
+    assert "note" not in cli("specs", "validate", str(ROOT / "hwspecs/library/npu/edge-npu.yaml")).stdout
+
+
+def test_a_folder_is_no_spec(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["specs", "validate", str(tmp_path)], standalone_mode=True)
+    assert done.exit_code == 2

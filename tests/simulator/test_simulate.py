@@ -142,7 +142,7 @@ def test_warnings_power_energy_and_fit():
     assert not result.fits
     assert result.peak_memory_bytes == 10_200
     text = "\n".join(result.warnings)
-    assert "does not fit: needs 10200 bytes of 10000" in text
+    assert "does not fit: needs 10.2 KB of 10 KB off chip" in text
     assert "above the board limit of 1 W" in text
     assert "no energy for array.mac.int8" in text
     assert run(straight(tensors, operators, ["y"])).warnings == ()
