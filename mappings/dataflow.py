@@ -10,7 +10,7 @@ Cycles are int64 counts of ``Hardware.clock_hz``; bytes are int64.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 
 from hwspecs.hardware import Hardware
@@ -116,6 +116,58 @@ class Alternative:
     actions: Mapping[str, float] = field(default_factory=dict)
     breakdown: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+class PlannedLater(Alternative):
+    """An alternative that is only weighed until someone asks for its dataflow graph, which is then built once.
+
+    A schedule compares alternatives by working set and estimate and takes one of them; building the graphs of the others would be
+    most of the work of mapping. It reads as an ``Alternative`` does; to derive another from it (``dataclasses.replace``), take ``built()``.
+    """
+
+    __slots__ = ("_build", "_graph")
+
+    def __init__(
+        self, name: str, working_set_bytes: int, cycles_estimate: int, notes: tuple[str, ...], build: Callable[[], Alternative]
+    ) -> None:
+        """``build`` gives an alternative with the same name, working set, estimate and notes."""
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "working_set_bytes", working_set_bytes)
+        put(self, "cycles_estimate", cycles_estimate)
+        put(self, "notes", notes)
+        put(self, "_build", build)
+        put(self, "_graph", None)
+
+    def built(self) -> Alternative:
+        """The alternative with its graph."""
+        if self._graph is None:
+            object.__setattr__(self, "_graph", self._build())
+        assert self._graph is not None
+        return self._graph
+
+    _build: Callable[[], Alternative]
+    _graph: Alternative | None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """See ``Alternative``."""
+        return self.built().stages
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """See ``Alternative``."""
+        return self.built().edges
+
+    @property
+    def actions(self) -> Mapping[str, float]:
+        """See ``Alternative``."""
+        return self.built().actions
+
+    @property
+    def breakdown(self) -> Mapping[str, int]:
+        """See ``Alternative``."""
+        return self.built().breakdown
 
 
 @dataclass(frozen=True, slots=True)

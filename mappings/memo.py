@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
-from mappings.dataflow import Alternative, MappedOperator, Segment, Stage, Transfer
+from mappings.dataflow import Alternative, MappedOperator, PlannedLater, Segment, Stage, Transfer
 from workloads.graph import Operator, Tensor
 
 _NAMES = frozenset(("fused",))
@@ -50,20 +50,30 @@ def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> Ma
     """``mapped`` for an equal operator called ``name``, its tensors renamed by ``names`` (names that it lacks stay)."""
     if all(old == new for old, new in names.items()):
         return mapped if mapped.operator == name else replace(mapped, operator=name)
-    transfers: dict[int, tuple[Transfer, ...]] = {}
     return replace(
         mapped,
         operator=name,
-        alternatives=tuple(_renamed(alternative, names, transfers) for alternative in mapped.alternatives),
+        alternatives=tuple([_handed(alternative, names) for alternative in mapped.alternatives]),
         reads=_renamed_sizes(mapped.reads, names),
         writes=_renamed_sizes(mapped.writes, names),
     )
 
 
-def _renamed(alternative: Alternative, names: Mapping[str, str], done: dict[int, tuple[Transfer, ...]]) -> Alternative:
+def _handed(alternative: Alternative, names: Mapping[str, str]) -> Alternative:
+    return PlannedLater(
+        alternative.name,
+        alternative.working_set_bytes,
+        alternative.cycles_estimate,
+        alternative.notes,
+        lambda: _renamed(alternative, names),
+    )
+
+
+def _renamed(alternative: Alternative, names: Mapping[str, str]) -> Alternative:
+    done: dict[int, tuple[Transfer, ...]] = {}
     return Alternative(
         alternative.name,
-        tuple(_renamed_stage(stage, names, done) for stage in alternative.stages),
+        tuple([_renamed_stage(stage, names, done) for stage in alternative.stages]),
         alternative.edges,
         alternative.working_set_bytes,
         alternative.cycles_estimate,
@@ -74,13 +84,16 @@ def _renamed(alternative: Alternative, names: Mapping[str, str], done: dict[int,
 
 
 def _renamed_stage(stage: Stage, names: Mapping[str, str], done: dict[int, tuple[Transfer, ...]]) -> Stage:
-    if not any(segment.transfers for segment in stage.segments):
+    for segment in stage.segments:
+        if segment.transfers:
+            break
+    else:
         return stage
     segments = []
     for segment in stage.segments:
         moved = done.get(id(segment.transfers))
         if moved is None:
-            moved = tuple(Transfer(names.get(t.tensor, t.tensor), t.bytes, t.source, t.target, t.access_bytes) for t in segment.transfers)
+            moved = tuple([Transfer(names.get(t.tensor, t.tensor), t.bytes, t.source, t.target, t.access_bytes) for t in segment.transfers])
             done[id(segment.transfers)] = moved
         segments.append(Segment(segment.repeat, segment.cycles, moved))
     return Stage(stage.name, stage.unit, tuple(segments), stage.overlap)

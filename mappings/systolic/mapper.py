@@ -9,7 +9,7 @@ from math import ceil
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.formats import NumberFormat
 from mappings.compulsory import compulsory_reads, compulsory_writes
-from mappings.dataflow import Alternative, Edge, MappedOperator, Rejected, Stage
+from mappings.dataflow import Alternative, Edge, MappedOperator, PlannedLater, Rejected, Stage
 from mappings.rates import served_format, wider
 from mappings.registry import Unmappable
 from mappings.systolic.attention import attention_alternatives, is_attention
@@ -99,7 +99,7 @@ def _alternatives(
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
     works = [_vector_work(product, operator, tensors, setting) for product in found]
     notes = _notes(tensors, found)
-    return [_alternative(found, picked, works, notes, setting) for picked in combinations], rejected, ""
+    return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, ""
 
 
 def _pareto(fitting: list[Choice]) -> tuple[list[Choice], list[Rejected]]:
@@ -134,9 +134,25 @@ def _no_fit(failing: list[Choice], setting: Setting) -> str:
     return f"its smallest tile ({nearest.name}) needs {nearest.excess} bytes more than {_buffers(nearest, setting.array)}"
 
 
-def _alternative(
+def _weighed(
     found: Sequence[Product], picked: Sequence[Choice], works: Sequence[_VectorWork], notes: tuple[str, ...], setting: Setting
 ) -> Alternative:
+    """An alternative of which only what a schedule weighs is worked out so far."""
+    name = picked[0].name if len(picked) == 1 else f"{len(picked)} products, first {picked[0].name}"
+    working_set = max([choice.working_set for choice in picked])
+    estimate = sum([ceil(max(choice.estimate, ceil(sum(work.cycles.values())))) for choice, work in zip(picked, works, strict=True)])
+
+    def build() -> Alternative:
+        stages, edges, actions, breakdown = _graph(found, picked, works, setting)
+        return Alternative(name, stages, edges, working_set, estimate, actions, breakdown, notes)
+
+    return PlannedLater(name, working_set, estimate, notes, build)
+
+
+def _graph(
+    found: Sequence[Product], picked: Sequence[Choice], works: Sequence[_VectorWork], setting: Setting
+) -> tuple[tuple[Stage, ...], tuple[Edge, ...], dict[str, float], dict[str, int]]:
+    """(stages, edges, actions, breakdown) of products one after the other."""
     stages: list[Stage] = []
     edges: list[Edge] = []
     plans: list[Plan] = []
@@ -155,22 +171,12 @@ def _alternative(
         on_array = array_actions(product, choice, setting.array, setting.unit.name, setting.site.chip, setting.format_name)
         actions = added(actions, on_array, work.actions)
     transfer = ceil(sum(item.moved_bytes for item in plans) / setting.array.bytes_per_cycle)
-    estimate = sum(ceil(max(choice.estimate, item.vector_cycles)) for choice, item in zip(picked, plans, strict=True))
     breakdown = {
         "array": sum(item.array_cycles for item in plans),
         "vector": sum(item.vector_cycles for item in plans),
         f"memory {setting.site.dram}": transfer,
     }
-    return Alternative(
-        picked[0].name if len(picked) == 1 else f"{len(picked)} products, first {picked[0].name}",
-        tuple(stages),
-        tuple(edges),
-        max(choice.working_set for choice in picked),
-        estimate,
-        actions,
-        breakdown,
-        notes,
-    )
+    return tuple(stages), tuple(edges), actions, breakdown
 
 
 @dataclass(frozen=True, slots=True)
