@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ def roofline(model: Any, hardware: Any = None, *, path: str | Path | None = None
 def roofline_table(document: Document) -> dict[str, Any]:
     """Roofs and operators as plain data.
 
-    ``roofs``: ``name``, ``kind`` (``compute`` in operations/s, ``memory`` in bytes/s), ``value``, and for memories ``ridge``: the
-    operations per byte from which the highest compute roof in use binds. ``operators``, heaviest first: intensity in operations per
-    off-chip byte, achieved operations/s, share of the time and share of its roof reached.
+    ``roofs``: ``name``, ``kind`` (``compute`` and ``vector`` in operations/s, ``memory`` in bytes/s), ``value``, ``used`` (a memory, or
+    the roof of an operator of the run), and for memories ``ridge``: the operations per byte from which the highest compute roof in use
+    binds. ``operators``, heaviest first: intensity in operations per off-chip byte, achieved operations/s, share of the time and share
+    of its roof reached.
     """
-    used = {f"compute:{row['unit']}:{row['compute_format']}" for row in document["operators"] if row["macs"]}
-    peaks = [value for name, value in document["roofs"].items() if name in used]
+    used = {_roof_of(row, document["roofs"]) for row in document["operators"]}
+    peaks = [value for name, value in document["roofs"].items() if name in used and name.startswith("compute:")]
     roofs = []
     for name, value in document["roofs"].items():
         kind, _, rest = name.partition(":")
@@ -58,3 +60,12 @@ def roofline_table(document: Document) -> dict[str, Any]:
             "bound_by": row["bound_by"], "roof_share": row["roof_s"] / row["time_s"] if row["time_s"] else 0.0,
         })  # fmt: skip
     return {"model": document["model"], "hardware": document["hardware"], "roofs": roofs, "operators": operators}
+
+
+def _roof_of(row: Mapping[str, Any], roofs: Mapping[str, float]) -> str:
+    """The arithmetic roof over an operator: of its matrix products where it has any, else of its elementwise work; empty without work."""
+    if row["macs"]:
+        dense = f"compute:{row['unit']}:{row['compute_format']}"
+        sparse = f"{dense}@{row['pattern']}"
+        return sparse if sparse in roofs else dense
+    return f"vector:{row['unit']}:{row['compute_format']}" if row["vector_ops"] and row["time_s"] else ""

@@ -47,6 +47,7 @@ def roofline(model: str, hardware: str, overrides: tuple[str, ...], **options: A
 
 def _show(found: Mapping[str, Any], top: int) -> None:
     from cyclewright.metrics import format_count
+    from cyclewright.plots.formatting import percent
     from hwspecs.vocabulary.units import format_quantity
 
     click.echo(click.style(f"{found['model']} on {found['hardware']}", bold=True))
@@ -64,7 +65,7 @@ def _show(found: Mapping[str, Any], top: int) -> None:
             [
                 (
                     row["name"], row["kind"], f"{row['intensity']:.4g}", f"{format_count(row['operations_per_s'])}OP/s",
-                    f"{100 * row['share']:.1f} %", row["bound_by"], f"{100 * row['roof_share']:.0f} %",
+                    percent(row["share"]), row["bound_by"] if row["time_s"] else "", percent(row["roof_share"]) if row["time_s"] else "",
                 )
                 for row in found["operators"][:top]
             ],

@@ -99,6 +99,7 @@ def show(document: Mapping[str, Any], top: int) -> None:
 
 def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     from cyclewright.metrics import format_bytes, format_count, format_metric, metric_value
+    from cyclewright.plots.formatting import percent
 
     def text(name: str) -> str:
         value = format_metric(name, metric_value(document, name))
@@ -107,7 +108,7 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         return value
 
     energy = sorted(document["energy_by_component"].items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{name} {100 * joules / document['energy_j']:.3g} %" for name, joules in energy[:3]) if document["energy_j"] else ""
+    parts = ", ".join(f"{name} {percent(joules / document['energy_j'])}" for name, joules in energy[:3]) if document["energy_j"] else ""
     things = "tokens" if document["phase"] in ("decode", "prefill", "encode") else "inferences"
     room = next((f" of {format_bytes(size)}" for size, off_chip in document["capacities"].values() if off_chip), "")
     held = f", weights {format_bytes(document['stored_weight_bytes'])}"
@@ -134,6 +135,7 @@ def _banked(told: Mapping[str, float]) -> str:
 
 
 def _heaviest(document: Mapping[str, Any], top: int) -> None:
+    from cyclewright.plots.formatting import percent
     from hwspecs.vocabulary.units import format_quantity
 
     rows = sorted(document["operators"], key=lambda row: -row["time_s"])
@@ -142,8 +144,8 @@ def _heaviest(document: Mapping[str, Any], top: int) -> None:
     table(
         ("operator", "kind", "unit", "times", "time", "share", "bound by", "roof"),
         [
-            (row["name"], row["kind"], row["unit"], str(row["count"]), format_quantity(row["time_s"], "s"), f"{100 * row['share']:.1f} %",
-             row["bound_by"], f"{100 * row['roof_s'] / row['time_s']:.0f} %" if row["time_s"] else "")
+            (row["name"], row["kind"], row["unit"], str(row["count"]), format_quantity(row["time_s"], "s"), percent(row["share"]),
+             row["bound_by"] if row["time_s"] else "", percent(row["roof_s"] / row["time_s"]) if row["time_s"] else "")
             for row in shown
         ],
         left=3,

@@ -157,6 +157,13 @@ def test_roofline_table_and_figure(tmp_path: Path) -> None:
     assert all(roof["ridge"] > 0 for roof in memories)
 
 
+def test_the_roofs_in_use_are_those_of_the_run() -> None:
+    used = {(roof["kind"], roof["name"]) for roof in cw.roofline("resnet50", "edge-npu")["roofs"] if roof["used"]}
+    assert used == {("compute", "array:int8"), ("vector", "vector:int8"), ("memory", "dram"), ("memory", "scratchpad")}
+    sparse = cw.roofline(GEMM, "nvidia-h100-sxm", sparsity="2:4")["roofs"]
+    assert {roof["name"] for roof in sparse if roof["used"] and roof["kind"] == "compute"} == {"sm:bf16@2:4"}
+
+
 def test_comparison_of_results() -> None:
     results = [cw.run(GEMM, name) for name in ("edge-npu", "nvidia-h100-sxm")]
     found = cw.compare(*results)

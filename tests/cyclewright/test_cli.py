@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 import cyclewright as cw
 from cyclewright.api import document_of
 from cyclewright.cli.commands import main
+from cyclewright.plots.formatting import percent
 
 ROOT = Path(__file__).parents[2]
 GEMM = "gemm:256x256x256"
@@ -87,6 +88,22 @@ def test_the_command_in_the_report_makes_the_same_run(tmp_path: Path) -> None:
     first, second = (json.loads((tmp_path / name).read_text("utf-8")) for name in ("a.json", "b.json"))
     assert first["digest"] == second["digest"]
     assert first["meta"]["asked"]["hardware"] == "my specs/wide.yaml"
+
+
+def test_terminal_and_page_write_shares_and_sizes_alike(tmp_path: Path) -> None:
+    done = cli("run", "llama-3-8b", "--hw", "nvidia-h200-sxm", "--phase", "decode", "--top", "99", "-o", "a.json", "-o", "a.html")
+    document = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    page = unescape((tmp_path / "a.html").read_text("utf-8"))
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ") and line.split()}
+    for row in document["operators"]:
+        shares = [row["share"], row["roof_s"] / row["time_s"]] if row["time_s"] else [row["share"]]
+        for share in shares:
+            assert percent(share) in lines[row["name"]]
+            assert percent(share) in page
+    assert "< 0.1 %" in lines["attention_norm"]
+    assert lines["split_heads"].split() == ["split_heads", "view", "sm", "32", "0", "s", "0", "%"]
+    assert "iB" not in done.stdout
+    assert "tokens 1" not in done.stdout
 
 
 def test_the_table_names_the_headline_numbers() -> None:
