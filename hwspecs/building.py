@@ -132,12 +132,20 @@ def _unit(name: str, leaves: Mapping[str, Leaf], base_clock: float) -> ComputeUn
     if kind == "vector":
         for word in words(value.get("formats", "")):
             vector_rates.setdefault(word, count * int(value["lanes"]) * clock)
+    if kind == "simd":
+        for (word, _), rate in _derived_rates(kind, count, clock, value).items():
+            vector_rates.setdefault(word, rate / 2.0)
     fallback = value.get("fallback")
     return ComputeUnit(name, kind, count, clock, rates, vector_rates, energy, str(fallback) if fallback else None, parameters)
 
 
 def _derived_rates(kind: str, count: int, clock: float, value: Mapping[str, Value]) -> dict[tuple[str, str], float]:
-    """Peak of an array: two operations per cell and cycle, for each of its ``formats``; an N:M mode is worth M/N of the dense rate."""
+    """Peak of an array: two operations per cell and cycle, for each of its ``formats``; an N:M mode is worth M/N of the dense rate.
+    Peak of SIMD cores: two operations per lane and arithmetic instruction.
+    """
+    if kind == "simd":
+        width = int(value["vector_bits"]) * float(value["arithmetic_per_cycle"])
+        return {(word, "dense"): 2.0 * count * clock * width / number_format(word).bits for word in words(value.get("formats", ""))}
     if kind not in ("systolic", "sparse_array"):
         return {}
     dense = 2.0 * count * int(value["rows"]) * int(value["columns"]) * clock

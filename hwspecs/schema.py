@@ -79,7 +79,7 @@ _RATES = Group(
 )
 
 UNIT_COMMON: Mapping[str, Attribute | Group] = {
-    "kind": _word("names the mapper: gpu, systolic, vector, crossbar, sparse_array, or a plug-in's kind", required=True),
+    "kind": _word("names the mapper: gpu, systolic, vector, simd, crossbar, sparse_array, or a plug-in's kind", required=True),
     "count": _count("identical copies of the unit (SMs, cores, arrays); 1 if absent"),
     "clock": _positive("frequency", "clock that the rates are stated at; the device's clock if absent"),
     "rates": _RATES,
@@ -182,6 +182,28 @@ _SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
         {name: _amount("count", f"{name.upper()} on the device") for name in ("dsp", "lut", "ff", "bram", "uram")},
     ),
 }
+_SIMD: Mapping[str, Attribute | Group] = {
+    "vector_bits": _count("width of a vector register", required=True, low=32, high=2048),
+    "arithmetic_per_cycle": _positive("number", "full-width vector arithmetic instructions that a core starts per cycle", required=True),
+    "arithmetic_latency": _count("cycles from a multiply-accumulate to the next into the same register; 4 if absent"),
+    "issue": _positive("number", "instructions of all kinds that a core starts per cycle", required=True),
+    "efficiency": _positive("ratio", "share of these rates that kernels reach; 1 if absent", high=1.0),
+    "overlap": Attribute("number", "p of the norm over instructions, caches and memory: 1 adds them (the default)", low=1.0, high=64.0),
+    "operator_overhead": _amount("time", "time before each operator"),
+    "thread_overhead": _amount("time", "further time before each operator where several cores share it"),
+    "loads": Group(
+        "what one core gets from a cache, by the cache's name; its bandwidth if absent", each=_positive("bandwidth", "of one core")
+    ),
+    "loop_order": _word("outer loop of matrix products: rows of results, columns, or the best for each", "rows", "columns", "best"),
+    "tile": Group(
+        "register tiles of the kernels",
+        {
+            "rows": _count("rows of a matrix product's tile; 6 if absent", high=64),
+            "vectors": _count("vector registers of one row of it; 2 if absent", high=64),
+            "pixels": _count("vector registers of pixels in a sparse product; 4 if absent", high=64),
+        },
+    ),
+}
 UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
     "gpu": {
         "kernels": _KERNELS,
@@ -194,6 +216,7 @@ UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
         "functions": Group("cycles that one element of a function takes on one lane; 1 if absent", each=_positive("number", "cycles")),
         "kernels": _KERNELS,
     },
+    "simd": _SIMD,
     "crossbar": _CROSSBAR,
     "sparse_array": _SPARSE_ARRAY,
 }

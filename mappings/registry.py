@@ -22,7 +22,12 @@ from workloads.graph import Operator, Tensor
 
 MAPPER_GROUP = "cyclewright.mappers"
 
-_BUILT_IN = {"gpu": "mappings.gpu:GpuMapper", "systolic": "mappings.systolic:SystolicMapper", "vector": "mappings.vector:VectorMapper"}
+_BUILT_IN = {
+    "gpu": "mappings.gpu:GpuMapper",
+    "simd": "mappings.simd:SimdMapper",
+    "systolic": "mappings.systolic:SystolicMapper",
+    "vector": "mappings.vector:VectorMapper",
+}
 """Named here as well as in the package's entry points, so that a checkout that is not installed works too."""
 
 
