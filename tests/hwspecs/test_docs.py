@@ -27,8 +27,23 @@ def test_examples_are_valid(text, tmp_path):
     assert hardware.dram.bandwidth_bytes_per_s > 0
 
 
-def test_there_is_a_gpu_and_an_array_to_copy():
-    assert len(_examples()) == 2
+def test_there_are_two_gpus_and_an_array_to_copy():
+    assert len(_examples()) == 3
+
+
+def test_the_gddr_example_runs_on_its_own_memory(tmp_path):
+    (text,) = (text for text in _examples() if "gddr6" in text)
+    path = tmp_path / "example.yaml"
+    path.write_text(text, encoding="utf-8")
+    hardware = load_hardware(str(path))
+    assert list(hardware.memories) == ["gddr6", "l2"]
+    assert (hardware.dram.name, hardware.dram.size_bytes, hardware.dram.bandwidth_bytes_per_s) == ("gddr6", 48 * 10**9, 864e9)
+    assert hardware.dram.unpriced == ()
+    assert hardware.dram.dram is not None
+    assert hardware.dram.dram.channels * hardware.dram.dram.bus_bits == 384
+    restated = "NVIDIA L40S data sheet; Ada GPU architecture white paper, table 2 (AD102)"
+    rates = [leaf for leaf_path, leaf in hardware.leaves.items() if "rates." in leaf_path]
+    assert {leaf.cite for leaf in rates} == {restated}  # no rate of the parent is left
 
 
 def _keys(entries):
