@@ -13,7 +13,8 @@ from dataclasses import fields
 from math import isfinite
 from typing import Any
 
-from hwspecs.vocabulary.errors import ContractError, ModelError
+from hwspecs.vocabulary.errors import ContractError, InvalidInput, ModelError
+from simulator.reading import read_document
 from simulator.result import RESULT_SCHEMA, OperatorResult, Result, Span
 
 TOP = ("latency_s", "cycles", "energy_j", "macs", "flops", "dram_bytes", "roofline_s", "bound_by", "peak_memory_bytes")
@@ -79,28 +80,9 @@ def from_json(text: str) -> Result:
     if document["digest"] != digest(document):
         raise ModelError("a stored result whose numbers do not match its digest: it was changed after it was written", hint="run it again")
     try:
-        return _build(document)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ModelError(f"a stored result with a value of the wrong form: {error}", hint="run it again") from error
-
-
-def _build(document: Mapping[str, Any]) -> Result:
-    values = {name: document[name] for name in _NAMES if name in document}
-    values["operators"] = tuple(_operator(row) for row in document["operators"])
-    values["timeline"] = tuple(Span(*row) for row in document["timeline"])
-    values["memory_over_time"] = tuple(tuple(row) for row in document["memory_over_time"])
-    values["warnings"] = tuple(document["warnings"])
-    values["bytes_by_memory"] = {name: tuple(pair) for name, pair in document["bytes_by_memory"].items()}
-    values["capacities"] = {name: tuple(pair) for name, pair in document["capacities"].items()}
-    values["interval"] = {name: tuple(pair) for name, pair in document["interval"].items()}
-    return Result(**values)
-
-
-def _operator(row: Mapping[str, Any]) -> OperatorResult:
-    values = dict(row)
-    values["bytes_by_memory"] = {name: tuple(pair) for name, pair in row["bytes_by_memory"].items()}
-    values["alternatives"] = tuple(tuple(choice) for choice in row["alternatives"])
-    return OperatorResult(**values)
+        return read_document(document)
+    except InvalidInput as error:
+        raise ModelError(f"a stored result with a value of the wrong form: {error.what}", where=error.where, hint="run it again") from error
 
 
 def _plain(value: Any) -> Any:

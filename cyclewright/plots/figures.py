@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.memory import memory_scene
-from cyclewright.plots.reading import read_document
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scene import Scene
 from cyclewright.plots.svg import to_svg
@@ -15,6 +14,7 @@ from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import tornado_scene
 from hwspecs.vocabulary.atomic import write_atomic
 from hwspecs.vocabulary.errors import ArgumentError
+from simulator.reading import read_document
 
 Document = Mapping[str, object]
 

@@ -11,7 +11,6 @@ from importlib.resources import files
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.memory import memory_scene
 from cyclewright.plots.palette import DARK, LIGHT
-from cyclewright.plots.reading import read_document
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.wording import title, verdict
@@ -20,6 +19,7 @@ from cyclewright.report.limits import limits
 from cyclewright.report.markup import esc, figure, section
 from cyclewright.report.operators import operator_table
 from cyclewright.report.sources import command, provenance
+from simulator.reading import read_document
 from simulator.result import Result
 
 _NARROW = 360.0
@@ -119,8 +119,9 @@ def _roofline(result: Result) -> str:
         "Each dot is an operator; its area is its share of the time. A dot on a roof is as fast as that resource allows; one far below "
         "every roof is held by what the roofs do not show, such as launches, or a unit that is occupied without being full: its row in the "
         "table, a click away, names it. Sloped roofs are memory bandwidths, level roofs are arithmetic by number format: black ones are "
-        "used by this run, grey ones are other dense matrix formats of the device. The diamond is the whole run. A ring sets one of the "
-        "heaviest operators against the bytes of an on-chip level, whose roof is dashed; a dotted line joins it to its dot."
+        "used by this run, grey ones are other dense matrix formats of the device. The diamond is the whole run. "
+        '<span class="wide">A ring sets one of the heaviest operators against the bytes of an on-chip level, whose roof is dashed; a '
+        "dotted line joins it to its dot.</span>"
     )
     return figure(roofline_scene(result, heading=False), roofline_scene(result, width=_NARROW, height=430, heading=False), caption)
 

@@ -18,7 +18,6 @@ from cyclewright.plots.formatting import percent, si, significant, tick
 from cyclewright.plots.labels import Box, place_label
 from cyclewright.plots.memory import memory_scene
 from cyclewright.plots.palette import DARK, LIGHT
-from cyclewright.plots.reading import read_document
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scales import LinearScale, LogScale
 from cyclewright.plots.scene import Circle, Rect, Scene, Text, shorten, text_width
@@ -27,6 +26,7 @@ from cyclewright.plots.svg import to_svg
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import read_whatif, tornado_scene
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, InvalidInput
+from simulator.reading import read_document
 from tests.cyclewright.sample_documents import HBM, sample_document, sample_result, sample_whatif
 
 SIZES = (12, 70, 300)

@@ -14,11 +14,11 @@ import pytest
 import cyclewright as cw
 from cyclewright import plots
 from cyclewright.plots.breakdown import bars_of
-from cyclewright.plots.reading import read_document
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.wording import off_chip_memories, work
 from cyclewright.report import render
 from cyclewright.report.sources import command
+from simulator.reading import read_document
 from simulator.stored import to_json
 from tests.cyclewright.test_plots import _boxes, _texts
 from tests.cyclewright.test_report import Page

@@ -12,7 +12,7 @@ import pytest
 from hwspecs.vocabulary.errors import ContractError, ModelError
 from ilp import trivial_schedule
 from simulator import from_json, operators_csv, simulate, to_json, trace_json
-from simulator.stored import TOP
+from simulator.stored import TOP, digest
 from tests.simulator.build import layered, mapped_operator, tensor
 from workloads.graph import Role
 
@@ -71,6 +71,15 @@ def change(text, **values):
 def test_what_is_no_stored_result_is_refused(result, spoil, message):
     with pytest.raises(ModelError, match=message):
         from_json(spoil(to_json(result)))
+
+
+def test_a_value_of_the_wrong_form_is_refused_with_its_place(result):
+    document = json.loads(to_json(result))
+    document["operators"][0]["macs"] = "many"
+    document["digest"] = digest(document)
+    with pytest.raises(ModelError, match="wrong form: should be int, is 'many'") as caught:
+        from_json(json.dumps(document))
+    assert caught.value.where == "operators[0].macs"
 
 
 def test_the_table_has_a_line_per_operator_that_reads_back(result):

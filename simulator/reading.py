@@ -16,7 +16,7 @@ _HINT = "give the JSON that `cyclewright run -o result.json` wrote with this ver
 
 
 def read_document(document: Mapping[str, object]) -> Result:
-    """The result that a stored document holds.
+    """The result that a stored document holds; ``simulator.stored.from_json`` also checks its keys and its digest.
 
     Args:
         document: what ``json.loads`` gives for the stored form.
@@ -94,10 +94,9 @@ def _plain(hint: Any, value: object, where: str) -> Any:
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float and number:
-        found = float(value)  # type: ignore[arg-type]
-        if not isfinite(found):
-            raise InvalidInput(f"is {found}, not a finite number", where=where, hint=_HINT)
-        return found
+        if not isfinite(value):  # type: ignore[arg-type]
+            raise InvalidInput(f"is {value}, not a finite number", where=where, hint=_HINT)
+        return value  # a whole number stays one, so that writing it again gives the same text
     if hint is int and number and value == int(value):  # type: ignore[call-overload]
         return int(value)  # type: ignore[call-overload]
     if hint in (str, bool) and isinstance(value, hint):
