@@ -5,7 +5,7 @@ Made by a scheduler (``ilp.trivial`` or an exact one), accepted by ``ilp.replay`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hwspecs.vocabulary.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

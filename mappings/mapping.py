@@ -10,7 +10,7 @@ from hwspecs.vocabulary.errors import ContractError, CyclewrightError, Unsupport
 from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.dataflow import PORT, Alternative, MappedBlock, MappedGraph, MappedOperator, Rejected, Segment, Stage, Transfer
 from mappings.flatten import flat_repeat, tensors_of
-from mappings.memo import fingerprint, handed_to, operator_names
+from mappings.memo import Numbers, fingerprint, handed_to, operator_names
 from mappings.promises import PROMISES, check_promises
 from mappings.registry import Mapper, Unmappable, find_mapper, is_built_in, mapper_kinds, plug_in_fault
 from workloads.graph import Operator, OperatorGraph, Repeat, Tensor
@@ -128,6 +128,7 @@ class _Run:
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
         self._mappers: dict[str, Mapper] = {}
+        self._numbers = Numbers()
         self._done: dict[Hashable, tuple[tuple[str, ...], MappedOperator]] = {}
         self._fallbacks: dict[tuple[str, str, str], list[str]] = {}
         self._bytes_only: list[str] = []
@@ -138,7 +139,7 @@ class _Run:
         if operator.kind == "view":
             return MappedOperator(operator.name, "view", self.hardware.primary.name, (Alternative("view, moves nothing", (), (), 0, 0),))
         names = operator_names(operator)
-        key = fingerprint(operator, tensors, names)
+        key = fingerprint(operator, tensors, names, self._numbers)
         found = self._done.get(key)
         if found is None:
             found = (names, self._new(operator, tensors))

@@ -17,32 +17,56 @@ def operator_names(operator: Operator) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*operator.inputs, *operator.outputs, *operator.internal)))
 
 
-def fingerprint(operator: Operator, tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Hashable:
-    """A key that is equal for two operators exactly if a mapper must treat them alike: everything but names and origin."""
+class Numbers:
+    """A number for each distinct value. Hashing an axis or a format is slow and the same few objects come again and again, so an object
+    is hashed when it is first seen and known by its identity after that."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        self._values: dict[Hashable, int] = {}
+        self._kept: list[Hashable] = []
+
+    def of(self, value: Hashable) -> int:
+        """The number of ``value``; equal values have the same."""
+        found = self._known.get(id(value))
+        if found is None:
+            found = self._known[id(value)] = self._values.setdefault(value, len(self._values))
+            self._kept.append(value)  # so that no other object takes its identity
+        return found
+
+
+def fingerprint(operator: Operator, tensors: Mapping[str, Tensor], names: tuple[str, ...], numbers: Numbers) -> Hashable:
+    """A key that is equal for two operators exactly if a mapper must treat them alike: everything but names and origin.
+
+    ``numbers`` is one for all keys that are compared.
+    """
+    number = numbers.of
     index = {name: place for place, name in enumerate(names)}
     nests = tuple(
-        (
-            nest.dims,
-            nest.function,
-            nest.vector_ops,
-            tuple((index[operand.tensor], operand.axes) for operand in nest.reads),
-            tuple((index[operand.tensor], operand.axes) for operand in nest.writes),
-        )
-        for nest in operator.nests
+        [
+            (
+                nest.dims,
+                nest.function,
+                nest.vector_ops,
+                tuple([(index[operand.tensor], *map(number, operand.axes)) for operand in nest.reads]),
+                tuple([(index[operand.tensor], *map(number, operand.axes)) for operand in nest.writes]),
+            )
+            for nest in operator.nests
+        ]
     )
     kinds = []
     for name in names:
         tensor = operator.internal.get(name) or tensors[name]
         alias = index.get(tensor.alias_of, -1) if tensor.alias_of is not None else -2
-        kinds.append((tensor.shape, tensor.format, tensor.role, tensor.sparsity, alias, tensor.region_bytes))
+        kinds.append((tensor.shape, number(tensor.format), tensor.role, number(tensor.sparsity), alias, tensor.region_bytes))
     return (
         operator.kind,
-        tuple(index[name] for name in operator.inputs),
-        tuple(index[name] for name in operator.outputs),
+        tuple([index[name] for name in operator.inputs]),
+        tuple([index[name] for name in operator.outputs]),
         nests,
         tuple(kinds),
-        tuple(sorted(item for item in operator.attributes.items() if item[0] not in _NAMES)),
-        tuple(sorted((index[name], size) for name, size in operator.read_bytes.items() if name in index)),
+        tuple(sorted([item for item in operator.attributes.items() if item[0] not in _NAMES])),
+        tuple(sorted([(index[name], size) for name, size in operator.read_bytes.items() if name in index])),
     )
 
 
@@ -50,12 +74,20 @@ def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> Ma
     """``mapped`` for an equal operator called ``name``, its tensors renamed by ``names`` (names that it lacks stay)."""
     if all(old == new for old, new in names.items()):
         return mapped if mapped.operator == name else replace(mapped, operator=name)
-    return replace(
-        mapped,
-        operator=name,
-        alternatives=tuple([_handed(alternative, names) for alternative in mapped.alternatives]),
-        reads=_renamed_sizes(mapped.reads, names),
-        writes=_renamed_sizes(mapped.writes, names),
+    return MappedOperator(
+        name,
+        mapped.kind,
+        mapped.unit,
+        tuple([_handed(alternative, names) for alternative in mapped.alternatives]),
+        mapped.rejected,
+        mapped.fell_back_from,
+        mapped.macs,
+        mapped.executed_macs,
+        mapped.vector_ops,
+        mapped.compute_format,
+        mapped.pattern,
+        _renamed_sizes(mapped.reads, names),
+        _renamed_sizes(mapped.writes, names),
     )
 
 
@@ -96,7 +128,7 @@ def _renamed_stage(stage: Stage, names: Mapping[str, str], done: dict[int, tuple
             moved = tuple([Transfer(names.get(t.tensor, t.tensor), t.bytes, t.source, t.target, t.access_bytes) for t in segment.transfers])
             done[id(segment.transfers)] = moved
         segments.append(Segment(segment.repeat, segment.cycles, moved))
-    return Stage(stage.name, stage.unit, tuple(segments), stage.overlap)
+    return Stage(stage.name, stage.unit, tuple(segments), stage.overlap, stage.work)
 
 
 def _renamed_sizes(sizes: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:

@@ -17,11 +17,12 @@ transfer cycles instead.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil, inf
 
 from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.errors import ContractError, InfeasibleError
+from hwspecs.vocabulary.records import dataclass
 from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage
 from simulator.dram import Commands, Move
 from simulator.ports import Ports

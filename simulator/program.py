@@ -8,9 +8,8 @@ played once and multiplied, and within it equal operators with equal kept sets a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hwspecs.vocabulary.errors import ContractError
+from hwspecs.vocabulary.records import dataclass
 from ilp.rounds import rounds
 from ilp.schedule import Schedule
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator

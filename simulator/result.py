@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hwspecs.vocabulary import records
+
 RESULT_SCHEMA = 1
 
 
@@ -50,7 +52,7 @@ class OperatorResult:
     """(name, estimated cycles, why not chosen; empty for the chosen one)."""
 
 
-@dataclass(frozen=True, slots=True)
+@records.dataclass(frozen=True, slots=True)
 class Span:
     """A busy stretch of one unit or port, for the timeline: operator, stage, start and end in cycles."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hwspecs.hardware import Hardware
+from hwspecs.vocabulary.records import dataclass
 from ilp.lifetimes import Compulsory
 from simulator.energy import EnergyModel, add
 from simulator.lowering import Lowered

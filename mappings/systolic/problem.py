@@ -73,18 +73,21 @@ def _parts(operand: Operand, shape: tuple[int, ...], groups: Mapping[str, Dims])
     moved = [0, 0]
     whole: set[str] = set()
     for axis, size in zip(operand.axes, shape, strict=True):
-        of_first = any(dim in first_extents for dim, _ in axis.terms)
-        place = 0 if of_first else 1
-        axes[place].append((axis, size))
-        if of_first:
-            whole.update(dim for dim, _ in axis.terms if dim in second_extents)
-        if len(axis.terms) == 1:
-            ((dim, step),) = axis.terms
+        terms = axis.terms
+        if len(terms) == 1:
+            ((dim, step),) = terms
+            place = 0 if dim in first_extents else 1
             if dim in extents:
                 plain[place] = plain[place] and step == 1 and axis.offset == 0 and extents[dim] == size
                 moved[place] += 1
-        elif axis.terms:
-            plain[place] = False
+        else:
+            dims = [dim for dim, _ in terms]
+            place = 1 if first_extents.keys().isdisjoint(dims) else 0
+            if place == 0:
+                whole.update([dim for dim in dims if dim in second_extents])
+            if terms:
+                plain[place] = False
+        axes[place].append((axis, size))
     plain[0] = plain[0] and moved[0] == len(own)
     plain[1] = plain[1] and moved[1] == len(other)
     return {

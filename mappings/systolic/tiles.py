@@ -106,7 +106,6 @@ class TileSearch:
         import numpy as np
 
         self._splits: dict[tuple[Dims, int], list[Split]] = {}
-        self._touched: dict[object, list[tuple[int, int]]] = {}
         self._tables: dict[object, tuple[list[Split], int, int]] = {}
         self._rows: NDArray[np.float64] = np.empty((64, TABLE_COLUMNS))
         self._filled = 0
@@ -152,9 +151,11 @@ class TileSearch:
 
     def _tabled(self, product: Product, group: str, edge: int, array: Array) -> tuple[list[Split], int, int]:
         """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
-        first, second = _touching(product, group)
-        key = (group, product.dims[group], edge, _whole(product, group), _touch_key(first), _touch_key(second))
-        known = self._tables.get(key)
+        key: object = None
+        known = None
+        if all(part.plain for part in _touching(product, group)):  # the others differ from product to product
+            key = (product.dims[group], edge, _whole(product, group))
+            known = self._tables.get(key)
         if known is None:
             cut = self.candidates(product, group, edge)
             start, end = self._filled, self._filled + len(cut)
@@ -165,7 +166,9 @@ class TileSearch:
             if cut:
                 self._rows[start:end] = self._table(product, group, cut, array)
             self._filled = end
-            known = self._tables[key] = cut, start, end
+            known = cut, start, end
+            if key is not None:
+                self._tables[key] = known
         return known
 
     def candidates(self, product: Product, group: str, edge: int) -> list[Split]:
@@ -184,7 +187,7 @@ class TileSearch:
         """The kernel's table of a group: columns as in ``simulator.kernels.systolic_tiles``."""
         first, second = _touching(product, group)
         size = product.size(group)
-        touched = self._touch(first, size, found), self._touch(second, size, found)
+        touched = _touch(first, size, found), _touch(second, size, found)
         r, c = array.rows, array.columns
         table: Table = []
         for split, one, other in zip(found, *touched, strict=True):
@@ -200,15 +203,10 @@ class TileSearch:
             )  # fmt: skip
         return table
 
-    def _touch(self, part: Part, total: int, found: list[Split]) -> list[tuple[int, int]]:
-        """(elements of a full tile, elements of all tiles) per split."""
-        if part.plain:
-            return [(split.size, total) for split in found]
-        key = (_touch_key(part), tuple([split.size for split in found]))
-        known = self._touched.get(key)
-        if known is None:
-            known = self._touched[key] = part.touched(found)
-        return known
+
+def _touch(part: Part, total: int, found: list[Split]) -> list[tuple[int, int]]:
+    """(elements of a full tile, elements of all tiles) per split."""
+    return [(split.size, total) for split in found] if part.plain else part.touched(found)
 
 
 def _edge(group: str, flow: Flow, array: Array) -> int:
@@ -223,11 +221,6 @@ def _touching(product: Product, group: str) -> tuple[Part, Part]:
     if group == "n":
         return product.b.parts["n"], product.out.parts["n"]
     return product.a.parts["k"], product.b.parts["k"]
-
-
-def _touch_key(part: Part) -> object:
-    """Parts of equal key touch as much of their operands under equal splits."""
-    return None if part.plain else (part.axes, tuple(part.extents.items()))
 
 
 def _whole(product: Product, group: str) -> tuple[frozenset[str], bool]:
