@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import cyclewright as cw
 from hwspecs import load_hardware
+from hwspecs.vocabulary.errors import ContractError
 from mappings import map_graph
 from tests.mappings.builders import elementwise, gemm, graph
 from tests.mappings.test_systolic import check_graph, moved
+from workloads import load_model
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding-a-unit.md"
@@ -64,3 +67,32 @@ def test_the_mapping_keeps_the_promises_of_the_page(hardware):
         check_graph(alternative)
         assert moved(alternative) == {("x", "in"): m * k, ("w", "in"): k * n, ("y", "out"): m * n}
         assert alternative.breakdown["dots"] * 32 * 16 >= m * n * k
+
+
+def test_it_runs_resnet50_with_nearly_everything_on_the_engine(hardware):
+    result = cw.run("resnet50", "dot-engine.yaml")
+    on_dots = [row for row in result.operators if row.unit == "dots" and row.kind != "view"]
+    assert len(on_dots) == 54  # 53 convolutions and the classifier
+    assert {row.kind for row in result.operators if row.unit == "vector"} == {"pool"}
+    assert result.cycles >= 4_089_184_256 / (32 * 16)  # MACs over the engine's rate
+    assert not any("no energy" in warning for warning in result.warnings)
+
+
+def test_a_residual_sum_reads_both_sides(hardware):
+    mapped = map_graph(load_model("resnet50", format="int8"), hardware)
+    operator = next(item for item in mapped.blocks[0].operators if len(item.reads) == 5)  # rows, weights, scale, shift, residual
+    (alternative,) = operator.alternatives
+    check_graph(alternative)
+    assert moved(alternative) == {
+        **{(name, "in"): size for name, size in operator.reads.items()},
+        **{(name, "out"): size for name, size in operator.writes.items()},
+    }
+    assert [stage.name for stage in alternative.stages][-1] == "finish"
+
+
+def test_a_mapper_that_promises_too_much_is_refused_by_name(hardware, monkeypatch):
+    import dot_engine
+
+    monkeypatch.setattr(dot_engine, "ceil", lambda value: 1)
+    with pytest.raises(ContractError, match=r"g: the mapper of kind 'dot-engine' (breaks its promises|raised)"):
+        map_graph(graph(gemm("g", 512, 256, 256)), hardware)
