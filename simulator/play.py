@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 WINDOW = 8
 """Stages that a free resource looks at, in program order."""
-MAX_FIRINGS = 1 << 31
-"""More firings than this in one graph would take minutes to play."""
+MAX_STEPS = 1 << 31
+"""More firings than this in one graph, one by one, would take minutes. Firings that repeat are jumped over and not counted."""
+MAX_FIRINGS = 1 << 48
+"""Up to so many firings, jumped over or not, counts of tokens stay far below 2^63."""
+LEAST_JUMP = 48
+"""A jump costs about as much time as this many firings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,14 @@ class Played:
         cycles: makespan.
         first_start, last_end: cycles, per stage; ``first_start`` is -1 for a stage that never fires.
         order: stage number of each firing in the order of service, or None if it was not recorded.
+        stepped: firings played one by one; the others were jumped over.
     """
 
     cycles: int
     first_start: tuple[int, ...]
     last_end: tuple[int, ...]
     order: Integers | None = None
+    stepped: int = 0
 
 
 def pack(flows: Sequence[Flow]) -> tuple[Any, ...]:
@@ -78,10 +84,11 @@ def play(flows: Sequence[Flow], operators: Sequence[str], *, window: int = WINDO
     Args:
         flows: what to play; ``operators``: what to call each in a message.
         window: stages that a free resource looks at.
-        record: also return the service order, which ``replay_order`` takes.
+        record: also return the service order, which ``replay_order`` takes; nothing is jumped over then.
 
     Raises:
-        InfeasibleError: a flow is deadlocked, or has more than 2^31 firings; names the operator and the stages that wait.
+        InfeasibleError: a flow is deadlocked, or has more than 2^31 firings that no steady state saves; names the operator and the
+            stages that wait.
     """
     import numpy as np
 
@@ -89,27 +96,34 @@ def play(flows: Sequence[Flow], operators: Sequence[str], *, window: int = WINDO
 
     counts = [flow.firings for flow in flows]
     for operator, count in zip(operators, counts, strict=True):
-        if count > MAX_FIRINGS:
-            raise InfeasibleError(f"would take {count} firings to play, more than {MAX_FIRINGS}", where=operator, hint="use larger tiles")
+        if count > (MAX_STEPS if record else MAX_FIRINGS):
+            raise _too_long(operator, count)
     order_at = np.zeros(len(flows) + 1, dtype=np.int64)
     if record:
         np.cumsum(counts, out=order_at[1:])
     order = np.empty(int(order_at[-1]), dtype=np.int32)
     arrays = pack(flows)
     kernel: Any = dataflow.play_batch
-    status, makespan, first_start, last_end, fired = kernel(*arrays, window, order_at, order)
+    status, makespan, stepped, first_start, last_end, fired = kernel(*arrays, window, LEAST_JUMP, MAX_STEPS, order_at, order)
     stage_at = arrays[1].tolist()
     results = []
     firsts, lasts = first_start.tolist(), last_end.tolist()
     for number, flow in enumerate(flows):
         a, b = stage_at[number], stage_at[number + 1]
+        if status[number] == dataflow.TOO_LONG:
+            raise _too_long(operators[number], counts[number])
         if status[number] != dataflow.OK:
             waits = waiting(flow, fired[a:b].tolist())
             hint = "a buffer is too small for the tokens that it must hold"
             raise InfeasibleError(f"deadlock: {'; '.join(waits)}", where=operators[number], hint=hint)
         served = order[order_at[number] : order_at[number + 1]] if record else None
-        results.append(Played(int(makespan[number]), tuple(firsts[a:b]), tuple(lasts[a:b]), served))
+        results.append(Played(int(makespan[number]), tuple(firsts[a:b]), tuple(lasts[a:b]), served, int(stepped[number])))
     return results
+
+
+def _too_long(operator: str, firings: int) -> InfeasibleError:
+    text = f"would take {firings} firings to play, and no steady state saves enough of them"
+    return InfeasibleError(text, where=operator, hint="use larger tiles")
 
 
 def replay_order(flow: Flow, order: Integers) -> tuple[int, Integers]:
@@ -118,12 +132,12 @@ def replay_order(flow: Flow, order: Integers) -> tuple[int, Integers]:
     Raises:
         ContractError: the order lets a firing begin before one that it needs.
     """
-    from simulator.kernels import dataflow
+    from simulator.kernels import replay
 
     arrays = pack([flow])
-    kernel: Any = dataflow.play_fixed
+    kernel: Any = replay.play_fixed
     status, makespan, starts = kernel(int(arrays[0][0]), *arrays[3:], order)
-    if status != dataflow.OK:
+    if status != replay.OK:
         raise ContractError("the service order lets a firing begin before one that it needs")
     return int(makespan), starts
 

@@ -1,4 +1,4 @@
-"""Playing bounded dataflow graphs: dynamic arbitration (``play_batch``) and replay of a fixed service order (``play_fixed``).
+"""Playing bounded dataflow graphs with dynamic arbitration.
 
 Semantics, which the plain-Python twin in ``tests/naive/dataflow.py`` states a second time:
 
@@ -13,6 +13,30 @@ Semantics, which the plain-Python twin in ``tests/naive/dataflow.py`` states a s
   away and give nothing, so one pass per instant is enough; a firing of zero cycles ends at the same instant and causes another pass.
 * When nothing runs and no window holds a stage that may start, the windows open to all stages, once; if still none may start, the graph
   is deadlocked. (A chain of more than ``window`` stages on one unit may need that: its last stage is the one that makes room.)
+
+Steady states are jumped over, exactly. Call *state* what the loop below knows after serving an instant: tokens, places, the stage that
+runs on each resource and when each busy resource becomes free, each stage's segment and the firings left in it. The rest of the play is a
+function of it. Let X at time t and Y at t + P be two states, n(s) the firings that stage s started between them, and let
+
+* each stage be in the same segment in both, and n(s) >= 1 for some stage;
+* the same stage (or none) run on each resource, and what runs either end P later in Y (it *moves*) or at one time in both (it *stands*:
+  it is one long firing that did not end in between);
+* each edge hold the same tokens in both, or never have kept its target from starting (tokens(X) >= (n(target) + 1) x consumed: even with
+  nothing arriving it holds enough after the last start), or have kept it all the time (n(target) = 0 and tokens(Y) < consumed). Places
+  likewise, with source and produced.
+
+What decides the loop's next step is then alike in X and Y: times relative to now, who runs, who lacks something, durations of the
+segments. So the steps from X to Y repeat from Y on, P later and with the same changes of tokens, as long as the rest stays alike: k times,
+where k is the largest number such that no stage starts the last firing of its segment (so no segment, queue, window or barrier changes), no
+standing firing ends, and every edge of unequal tokens stays on its side of the condition. The jump adds k x P to now, to the moving ends
+and to the last ends of the stages that fired, and k times the changes to tokens, places and counts. Stages that fired have started
+before and have not ended their last firing, so first starts and barriers need nothing.
+
+X is looked for among states kept from earlier *looks*. Look number c is kept in place of the last one that ended in as many binary zeros,
+so the ages of what is kept grow like powers of two, whatever the length of the period: a short one inside a long one (a long firing stands,
+a buffer fills) and then the long one are both found. A look waits until an *anchor* stage starts, the one that fired most rarely between
+the last two looks, so that looks fall on one phase of the period. Looks are paid from a purse that firings fill, so they cost a few per
+cent of the time where nothing ever repeats.
 
 Arrays are int64. Times are cycles; the caller checks that (sum of all durations + 1) x 2 x resources stays below 2^62, because the
 event heap keeps time and resource in one number (the makespan never exceeds the sum of all durations).
@@ -29,8 +53,16 @@ Service = NDArray[np.signedinteger[Any]]
 
 OK = 0
 DEADLOCK = 1
-BAD_ORDER = 2
+TOO_LONG = 3
 UNBOUNDED = 1 << 62
+NEVER = UNBOUNDED
+"""As ``least``: play every firing one by one."""
+KEPT = 16
+"""States kept to compare with: periods of up to 2^16 looks are found."""
+LOOK_FIRINGS = 128
+"""Firings that pay for one look at the state, beside one per number in it: 2 to 5 % of the time."""
+PURSE = 24
+"""Looks that may follow each other without a pause."""
 
 
 @njit(cache=True)
@@ -163,12 +195,163 @@ def _waiters(
 
 
 @njit(cache=True)
+def _bound(before: int, after: int, need: int, started: int, periods: int) -> int:
+    """How many of ``periods`` an edge's tokens (or places) leave, given their count at both ends of one period.
+
+    ``need``: what one start takes; ``started``: starts in the period.
+    """
+    drift = after - before
+    if drift == 0:
+        return periods
+    if before >= (started + 1) * need:
+        if drift > 0:
+            return periods
+        room = after - (started + 1) * need
+        return min(periods, room // -drift + 1) if room >= 0 else 0
+    if started == 0 and after < need:
+        return min(periods, (need - 1 - after) // drift)
+    return 0
+
+
+@njit(cache=True)
+def _periods(
+    now: int, state: Integers, then: int, old: Integers, stages: int, source: Integers, target: Integers, produced: Integers,
+    consumed: Integers,
+) -> int:  # fmt: skip
+    """How often the steps from state ``old`` at ``then`` to ``state`` at ``now`` repeat from here (0: not at all).
+
+    A state is tokens and free places of each edge, firings left and segment of each stage, stage and end of each resource (-1: none).
+    """
+    edges = len(source)
+    left = 2 * edges
+    run = left + 2 * stages
+    resources = (len(state) - run) // 2
+    end = run + resources
+    periods = UNBOUNDED
+    for r in range(resources):
+        if state[run + r] != old[run + r]:
+            return 0
+        a, b = old[end + r], state[end + r]
+        if a < 0 or b < 0:
+            if a != b:
+                return 0
+        elif b - now != a - then:
+            if a != b:
+                return 0
+            periods = min(periods, (b - now - 1) // (now - then))
+    for s in range(stages):
+        if state[left + stages + s] != old[left + stages + s]:
+            return 0
+        started = old[left + s] - state[left + s]
+        if started > 0:
+            periods = min(periods, (state[left + s] - 1) // started)
+    for e in range(edges):
+        if periods <= 0:
+            return 0
+        t, s = left + target[e], left + source[e]
+        periods = _bound(old[e], state[e], consumed[e], old[t] - state[t], periods)
+        periods = _bound(old[edges + e], state[edges + e], produced[e], old[s] - state[s], periods)
+    return periods if periods < UNBOUNDED else 0
+
+
+@njit(cache=True)
+def _jump(
+    periods: int, now: int, state: Integers, then: int, old: Integers, heap: Integers, events: int, bits: int, to_start: Integers,
+    fired: Integers, last_end: Integers,
+) -> None:  # fmt: skip
+    """Move everything ``periods`` times as far on as it came from state ``old`` at ``then`` to ``state`` at ``now``."""
+    stages = len(to_start)
+    resources = len(heap) - 1
+    end = len(state) - resources
+    left = end - resources - 2 * stages
+    shift = periods * (now - then)
+    for i in range(left):
+        state[i] += periods * (state[i] - old[i])
+    for s in range(stages):
+        more = periods * (old[left + s] - state[left + s])
+        if more > 0:
+            state[left + s] -= more
+            to_start[s] -= more
+            fired[s] += more
+            last_end[s] += shift
+    for i in range(events):
+        key = heap[i]
+        r = end + (key & ((1 << bits) - 1))
+        if state[r] - now == old[r] - then:
+            state[r] += shift
+            key += shift << bits
+        _push(heap, i, key)
+
+
+@njit(cache=True)
+def _look(
+    now: int, look: int, least: int, state: Integers, kept: Integers, kept_now: Integers, kept_sign: Integers, heap: Integers, events: int,
+    bits: int, source: Integers, target: Integers, produced: Integers, consumed: Integers, to_start: Integers, fired: Integers,
+    last_end: Integers, marks: Integers, anchor: int,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Find a kept state from which the steps repeat, jump if that saves ``least`` firings, and keep the state as look number ``look``.
+
+    Returns the cycles and firings jumped over, and the next anchor: the stage that fired, but least often, since the last look.
+    """
+    stages = len(to_start)
+    resources = len(heap) - 1
+    end = len(state) - resources
+    run = end - resources
+    left = run - 2 * stages
+    fewest = UNBOUNDED
+    for s in range(stages):
+        if 0 < marks[s] - to_start[s] < fewest:
+            fewest, anchor = marks[s] - to_start[s], s
+    sign = 0
+    for r in range(resources):
+        state[end + r] = -1
+        sign = (sign * 31 + state[run + r] + 1) & 0xFFFFFFFFFFFF
+    for i in range(events):
+        state[end + (heap[i] & ((1 << bits) - 1))] = heap[i] >> bits
+    shift, firings, best, times = 0, least - 1, -1, 0
+    for slot in range(KEPT):
+        if kept_sign[slot] != sign:
+            continue
+        then = kept_now[slot]
+        alike = True
+        for r in range(resources):
+            if state[end + r] != kept[slot, end + r] and state[end + r] - now != kept[slot, end + r] - then:
+                alike = False
+                break
+        if not alike:
+            continue
+        periods = _periods(now, state, then, kept[slot], stages, source, target, produced, consumed)
+        saved = 0
+        for s in range(stages):
+            saved += periods * (kept[slot, left + s] - state[left + s])
+        if saved > firings:
+            firings, best, times = saved, slot, periods
+    slot = 0
+    while look & 1 == 0 and slot < KEPT - 1:
+        look >>= 1
+        slot += 1
+    if slot != best:
+        # The state before the jump: in the next round of a longer period, the look that jumps again finds it.
+        kept[slot] = state
+        kept_now[slot] = now
+        kept_sign[slot] = sign
+    if best < 0:
+        firings = 0
+    else:
+        shift = times * (now - kept_now[best])
+        _jump(times, now, state, kept_now[best], kept[best], heap, events, bits, to_start, fired, last_end)
+    marks[:] = to_start
+    return shift, firings, anchor
+
+
+@njit(cache=True)
 def _play_one(
     resources: int, home: Integers, stage_seg: Integers, seg_repeat: Integers, seg_duration: Integers, seg_hold: Integers,
     hold_resource: Integers, hold_cycles: Integers, source: Integers, target: Integers, produced: Integers, consumed: Integers,
-    initial: Integers, capacity: Integers, window: int, order: Service, first_start: Integers, last_end: Integers, fired: Integers,
-) -> tuple[int, int]:  # fmt: skip
-    """Play one graph; writes ``order`` (if it has room), ``first_start``, ``last_end``, ``fired``; returns (status, makespan).
+    initial: Integers, capacity: Integers, window: int, least: int, most: int, order: Service, first_start: Integers, last_end: Integers,
+    fired: Integers,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Play one graph; writes ``order`` (if it has room), ``first_start``, ``last_end``, ``fired``; returns (status, makespan, stepped).
 
     One long loop on purpose: with its parts as functions of a dozen arrays each, called or inlined, it ran at half the speed.
     """
@@ -176,18 +359,24 @@ def _play_one(
     in_start, in_edges = _adjacency(stages, target, produced, consumed, False)
     out_start, out_edges = _adjacency(stages, source, produced, consumed, False)
     bar_start, bar_edges = _adjacency(stages, source, produced, consumed, True)
-    total, seg, left = _programs(stage_seg, seg_repeat)
-    space, missing = _conditions(source, target, produced, consumed, initial, capacity, total)
+    # One array, so that the state can be kept and compared in one go: see ``_periods``.
+    edges = len(source)
+    state = np.empty(2 * (edges + stages + resources), np.int64)
+    tokens, space = state[:edges], state[edges : 2 * edges]
+    left, seg = state[2 * edges : 2 * edges + stages], state[2 * edges + stages : 2 * (edges + stages)]
+    running = state[2 * (edges + stages) : 2 * (edges + stages) + resources]
+    total, seg[:], left[:] = _programs(stage_seg, seg_repeat)
+    space[:], missing = _conditions(source, target, produced, consumed, initial, capacity, total)
+    tokens[:] = initial
+    running[:] = -1
     head, after, before = _queues(resources, home, total)
     waits, shared = _waiters(resources, home, stage_seg, seg_hold, hold_resource)
-    tokens = initial.copy()
     to_start = total.copy()
     unserved = total.sum()
     first_start[:] = -1
     last_end[:] = 0
     fired[:] = 0
     busy = np.zeros(resources, np.bool_)
-    running = np.full(resources, -1, np.int64)
     # One event per busy resource: when it becomes free, in the high bits, above its number.
     heap = np.empty(resources + 1, np.int64)
     bits = 0
@@ -200,6 +389,13 @@ def _play_one(
     served = 0
     now = 0
     reach = window
+    # When to look at the state next, what looks have cost so far (in firings), and what they keep: see the top of the file.
+    price = LOOK_FIRINGS + len(state)
+    purse, patience = PURSE * price, LOOK_FIRINGS + 2 * stages
+    rows, next_look = (KEPT, 0) if len(order) == 0 and least <= unserved >> 1 else (0, UNBOUNDED)
+    kept, kept_now, kept_sign = np.empty((rows, len(state)), np.int64), np.empty(rows, np.int64), np.full(rows, -1, np.int64)
+    marks = to_start.copy()
+    waiting, anchor, awaited, given_up, spent, looks, jumped = False, 0, 0, 0, -purse, 0, 0
     while served < unserved or events > 0:
         for k in range(marked):
             r = dirty[k]
@@ -263,7 +459,7 @@ def _play_one(
         marked = 0
         if events == 0:
             if reach > stages:
-                return DEADLOCK, now
+                return DEADLOCK, now, served - jumped
             reach = stages + 1
             for r in range(resources):
                 dirty[r] = r
@@ -271,6 +467,23 @@ def _play_one(
             marked = resources
             continue
         reach = window
+        if served >= next_look:
+            if not waiting:
+                waiting, awaited, given_up = True, to_start[anchor], served + patience
+            elif to_start[anchor] < awaited or served > given_up:
+                if served - jumped > most:
+                    return TOO_LONG, now, served - jumped
+                looks += 1
+                cycles, firings, anchor = _look(
+                    now, looks, least, state, kept, kept_now, kept_sign, heap, events, bits, source, target, produced, consumed,
+                    to_start, fired, last_end, marks, anchor,
+                )  # fmt: skip
+                now += cycles
+                served += firings
+                jumped += firings
+                spent = max(spent + price, served - purse)
+                next_look, waiting = max(served, spent), spent <= served
+                awaited, given_up = to_start[anchor], served + patience
         now = heap[0] >> bits
         limit = (now + 1) << bits
         while events > 0 and heap[0] < limit:
@@ -314,15 +527,16 @@ def _play_one(
                     missing[t] -= 1
                     if missing[t] == 0:
                         marked = _mark(dirty, flag, marked, home[t])
-    return OK, now
+    return OK, now, served - jumped
 
 
 @njit(cache=True)
 def play_batch(
     graph_resources: Integers, graph_stage: Integers, graph_edge: Integers, home: Integers, stage_seg: Integers, seg_repeat: Integers,
     seg_duration: Integers, seg_hold: Integers, hold_resource: Integers, hold_cycles: Integers, source: Integers, target: Integers,
-    produced: Integers, consumed: Integers, initial: Integers, capacity: Integers, window: int, graph_order: Integers, order: Service,
-) -> tuple[Integers, Integers, Integers, Integers, Integers]:  # fmt: skip
+    produced: Integers, consumed: Integers, initial: Integers, capacity: Integers, window: int, least: int, most: int,
+    graph_order: Integers, order: Service,
+) -> tuple[Integers, Integers, Integers, Integers, Integers, Integers]:  # fmt: skip
     """Play many graphs, one after the other and independent of each other.
 
     Args:
@@ -333,103 +547,27 @@ def play_batch(
         hold_resource, hold_cycles: further resources, distinct from the home, and their positive cycles (H).
         source, target: stages of each edge within its graph (E); produced, consumed, initial, capacity: tokens (E).
         window: stages that a free resource looks at.
+        least: firings worth a jump (``NEVER``: none is); most: firings to step one by one, in graphs that may jump, before giving up.
         graph_order: where each graph's service order starts in ``order`` (G + 1); order: filled with stage numbers; may be empty.
+            A graph whose order is recorded is never jumped.
 
     Returns:
-        status (G): ``OK`` or ``DEADLOCK``; makespan (G) in cycles; first_start, last_end, fired of each stage (S).
+        status (G): ``OK``, ``DEADLOCK`` or ``TOO_LONG``; makespan (G) in cycles; stepped (G): firings not jumped over; first_start,
+        last_end, fired of each stage (S).
     """
     graphs = len(graph_resources)
     status = np.empty(graphs, np.int64)
     makespan = np.empty(graphs, np.int64)
+    stepped = np.empty(graphs, np.int64)
     first_start = np.empty(len(home), np.int64)
     last_end = np.empty(len(home), np.int64)
     fired = np.empty(len(home), np.int64)
     for g in range(graphs):
         a, b = graph_stage[g], graph_stage[g + 1]
         c, d = graph_edge[g], graph_edge[g + 1]
-        status[g], makespan[g] = _play_one(
+        status[g], makespan[g], stepped[g] = _play_one(
             graph_resources[g], home[a:b], stage_seg[a : b + 1], seg_repeat, seg_duration, seg_hold, hold_resource, hold_cycles,
-            source[c:d], target[c:d], produced[c:d], consumed[c:d], initial[c:d], capacity[c:d], window,
-            order[graph_order[g] : graph_order[g + 1]], first_start[a:b], last_end[a:b], fired[a:b],
+            source[c:d], target[c:d], produced[c:d], consumed[c:d], initial[c:d], capacity[c:d], window, least,
+            most, order[graph_order[g] : graph_order[g + 1]], first_start[a:b], last_end[a:b], fired[a:b],
         )  # fmt: skip
-    return status, makespan, first_start, last_end, fired
-
-
-@njit(cache=True)
-def play_fixed(
-    resources: int, home: Integers, stage_seg: Integers, seg_repeat: Integers, seg_duration: Integers, seg_hold: Integers,
-    hold_resource: Integers, hold_cycles: Integers, source: Integers, target: Integers, produced: Integers, consumed: Integers,
-    initial: Integers, capacity: Integers, order: Service,
-) -> tuple[int, int, Integers]:  # fmt: skip
-    """Replay one graph in a given service order: a max-plus recurrence, monotone in every duration.
-
-    Each firing, in ``order``, starts at the maximum of: home free, further resources free, the end of the source firing that
-    brings its last token, the end of the target firing that frees its last place, the ends of barrier sources.
-
-    Returns:
-        (status, makespan, start of each entry of ``order``); ``BAD_ORDER`` if a firing needs one that comes later in the order.
-    """
-    stages = len(home)
-    in_start, in_edges = _adjacency(stages, target, produced, consumed, False)
-    out_start, out_edges = _adjacency(stages, source, produced, consumed, False)
-    bar_start, bar_edges = _adjacency(stages, target, produced, consumed, True)
-    offset = np.zeros(stages + 1, np.int64)
-    seg = np.empty(stages, np.int64)
-    left = np.zeros(stages, np.int64)
-    for s in range(stages):
-        firings = 0
-        for g in range(stage_seg[s], stage_seg[s + 1]):
-            firings += seg_repeat[g]
-        offset[s + 1] = offset[s] + firings
-        seg[s] = stage_seg[s] - 1
-    starts = np.empty(len(order), np.int64)
-    ends = np.empty(offset[stages], np.int64)
-    fired = np.zeros(stages, np.int64)
-    free = np.zeros(resources, np.int64)
-    makespan = 0
-    for k in range(len(order)):
-        s = order[k]
-        f = fired[s]
-        if f >= offset[s + 1] - offset[s]:
-            return BAD_ORDER, makespan, starts
-        while left[s] == 0:
-            seg[s] += 1
-            left[s] = seg_repeat[seg[s]]
-        g = seg[s]
-        start = free[home[s]]
-        for h in range(seg_hold[g], seg_hold[g + 1]):
-            start = max(start, free[hold_resource[h]])
-        for i in range(in_start[s], in_start[s + 1]):
-            e = in_edges[i]
-            need = consumed[e] * (f + 1) - initial[e]
-            if need > 0:
-                j = (need + produced[e] - 1) // produced[e] - 1
-                if j >= fired[source[e]]:
-                    return BAD_ORDER, makespan, starts
-                start = max(start, ends[offset[source[e]] + j])
-        for i in range(out_start[s], out_start[s + 1]):
-            e = out_edges[i]
-            need = produced[e] * (f + 1) + initial[e] - capacity[e]
-            if capacity[e] > 0 and need > 0:
-                j = (need + consumed[e] - 1) // consumed[e] - 1
-                if j >= fired[target[e]]:
-                    return BAD_ORDER, makespan, starts
-                start = max(start, ends[offset[target[e]] + j])
-        if f == 0:
-            for i in range(bar_start[s], bar_start[s + 1]):
-                other = source[bar_edges[i]]
-                firings = offset[other + 1] - offset[other]
-                if fired[other] < firings:
-                    return BAD_ORDER, makespan, starts
-                if firings > 0:
-                    start = max(start, ends[offset[other + 1] - 1])
-        end = start + seg_duration[g]
-        starts[k] = start
-        ends[offset[s] + f] = end
-        free[home[s]] = end
-        for h in range(seg_hold[g], seg_hold[g + 1]):
-            free[hold_resource[h]] = start + hold_cycles[h]
-        fired[s] = f + 1
-        left[s] -= 1
-        makespan = max(makespan, end)
-    return OK, makespan, starts
+    return status, makespan, stepped, first_start, last_end, fired

@@ -71,7 +71,7 @@ def compare(flows: list[Flow], window: int) -> int:
     np.cumsum([flow.firings for flow in flows], out=order_at[1:])
     order = np.full(int(order_at[-1]), -1, dtype=np.int32)
     arrays = pack(flows)
-    status, makespan, first_start, last_end, fired = dataflow.play_batch(*arrays, window, order_at, order)
+    status, makespan, _, first_start, last_end, fired = dataflow.play_batch(*arrays, window, dataflow.NEVER, 0, order_at, order)
     stage_at = arrays[1]
     deadlocks = 0
     for number, flow in enumerate(flows):
