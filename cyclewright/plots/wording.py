@@ -100,8 +100,12 @@ def title(result: Result) -> str:
 
 
 def asked(result: Result) -> dict[str, str]:
-    """The settings that a user gives for this phase: a decode step has a context and no prompt, a prefill a prompt and no context."""
-    idle = {"decode": "tokens", "prefill": "context", "encode": "context"}.get(result.phase, "")
+    """The settings that a user gives for this phase: a decode step has a context and one new token if nothing else is said, a prefill
+    a prompt and no context.
+    """
+    idle = {"prefill": "context", "encode": "context"}.get(result.phase, "")
+    if result.phase == "decode" and result.settings.get("tokens") in (0, 1):
+        idle = "tokens"
     return {key: str(value) for key, value in result.settings.items() if value not in (None, "", 0) and key != idle}
 
 

@@ -24,7 +24,8 @@ def limits(document: Mapping[str, object]) -> str:
     if leaves:
         caption = (
             "Each number of the spec doubled and halved alone, the limiting one on top. An elasticity of −1 says that ten percent more of "
-            "the number saves ten percent; 0, that it changes nothing."
+            "the number saves ten percent; 0, that it changes nothing. A number with a largest value, such as a share of the peak, "
+            "stops there."
         )
         text += figure(tornado_scene(document, heading=False), tornado_scene(document, width=360, most=10, heading=False), caption)
     change = document.get("change")

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cyclewright.plots.formatting import amount, energy, percent, seconds, si
-from cyclewright.plots.wording import throughput, verdict
+from cyclewright.plots.wording import throughput, title, verdict
 from cyclewright.report import render
 from cyclewright.report.sources import command
 from hwspecs.vocabulary.errors import CyclewrightError
@@ -121,6 +121,14 @@ def test_throughput_counts_what_the_phase_puts_out(phase: str, settings: dict[st
 
     result = replace(sample_result(3), phase=phase, settings=settings, latency_s=0.5)
     assert throughput(result) == (pytest.approx(expected), unit)
+
+
+def test_the_title_names_new_tokens_of_a_decode_step_only_where_there_are_several() -> None:
+    from dataclasses import replace
+
+    result = replace(sample_result(3), phase="decode", settings={"batch": 1, "tokens": 1, "context": 64})
+    assert "tokens" not in title(result)
+    assert "tokens 4" in title(replace(result, settings={"batch": 1, "tokens": 4, "context": 64}))
 
 
 def test_the_verdict_names_the_cause_with_its_share_of_the_time() -> None:
