@@ -70,11 +70,16 @@ def _has_rates(leaves: Leaves, start: str) -> bool:
 
 def _caches(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
     """The innermost memory of a device with SIMD cores feeds their registers."""
-    simd = next((leaf for name in units if (leaf := leaves.get(f"unit.{name}.kind")) is not None and leaf.value == "simd"), None)
+    kinds = {name: leaf for name in units if (leaf := leaves.get(f"unit.{name}.kind")) is not None and leaf.value == "simd"}
+    simd = next(iter(kinds.values()), None)
     names = _names(leaves, "memory")
     inner = [name for name in names if f"memory.{name}.off_chip" not in leaves or not leaves[f"memory.{name}.off_chip"].value]
     if simd is not None and names and not inner:
         yield located(simd.where, "memory", "a simd unit needs a cache", "state at least the first-level cache, inwards of the DRAM")
+    for path, leaf in leaves.items():
+        parts = path.split(".")
+        if parts[0] == "unit" and parts[1] in kinds and parts[2] == "loads" and parts[3] not in inner:
+            yield located(leaf.where, path, f"names no memory on chip: {parts[3]!r}", did_you_mean(parts[3], inner))
 
 
 def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError]:
