@@ -48,8 +48,8 @@ def fingerprint(operator: Operator, tensors: Mapping[str, Tensor], names: tuple[
                 nest.dims,
                 nest.function,
                 nest.vector_ops,
-                tuple([(index[operand.tensor], *map(number, operand.axes)) for operand in nest.reads]),
-                tuple([(index[operand.tensor], *map(number, operand.axes)) for operand in nest.writes]),
+                tuple([(index[operand.tensor], number(operand.axes)) for operand in nest.reads]),
+                tuple([(index[operand.tensor], number(operand.axes)) for operand in nest.writes]),
             )
             for nest in operator.nests
         ]

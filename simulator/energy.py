@@ -81,6 +81,8 @@ class EnergyModel:
 
     def kept(self, lowered: Lowered) -> tuple[dict[str, int], dict[str, int]]:
         """On-chip bytes (read, written by memory) that stand in for the off-chip transfers that the schedule saved."""
+        if not lowered.kept_read_bytes and not lowered.kept_written_bytes:
+            return {}, {}
         memory = self.hardware.on_chip
         if memory is None:
             return {}, {}

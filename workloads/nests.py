@@ -137,6 +137,13 @@ def _window_axes(rank: int, strides: tuple[int, ...], begins: tuple[int, ...], d
     return tuple(Axis(((f"p{i}", strides[i]), (f"r{i}", dilations[i])), -begins[i]) for i in range(rank))
 
 
+@lru_cache(maxsize=2048)
+def _image_axes(strides: tuple[int, ...], begins: tuple[int, ...], dilations: tuple[int, ...], group: int) -> tuple[Axis, ...]:
+    """Axes of a convolution's input; ``group``: channels of a group, 0 if there is one group. One object for all equal convolutions."""
+    n_axis, c_axis = plain_axes(("n", "c"))
+    return (n_axis, _group_axis(group) if group else c_axis, *_window_axes(len(strides), strides, begins, dilations))
+
+
 @lru_cache(maxsize=16)
 def _window_names(rank: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(f"p{i}" for i in range(rank)), tuple(f"r{i}" for i in range(rank))
@@ -162,23 +169,18 @@ def conv_nest(
     """
     rank = len(strides)
     p, r = _window_names(rank)
-    window = _window_axes(rank, strides, begins, dilations)
     spatial = tuple(zip(p, out.shape[2:], strict=True))
     taps = tuple(zip(r, w.shape[2:], strict=True))
     c, k = w.shape[1], w.shape[0] // groups
-    tail = plain_axes(r)
-    n_axis, k_axis, c_axis = plain_axes(("n", "k", "c"))
     if groups == 1:
         dims = (("n", out.shape[0]), ("k", k), *spatial, ("c", c), *taps)
-        x_channel, k_channel = c_axis, k_axis
+        filters, results = plain_axes(("k", "c", *r)), plain_axes(("n", "k", *p))
     else:
         dims = (("n", out.shape[0]), ("g", groups), ("k", k), *spatial, ("c", c), *taps)
-        x_channel, k_channel = _group_axis(c), _group_output_axis(k)
-    return Nest(
-        dims, "mac",
-        (Operand(x.name, (n_axis, x_channel, *window)), Operand(w.name, (k_channel, c_axis, *tail))),
-        (Operand(out.name, (n_axis, k_channel, *plain_axes(p))),),
-    )  # fmt: skip
+        channel = _group_output_axis(k)
+        filters, results = (channel, *plain_axes(("c", *r))), (*plain_axes(("n",)), channel, *plain_axes(p))
+    image = _image_axes(strides, begins, dilations, c if groups > 1 else 0)
+    return Nest(dims, "mac", (Operand(x.name, image), Operand(w.name, filters)), (Operand(out.name, results),))
 
 
 def conv_transposed_nest(
