@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from workloads.graph import OperatorGraph
-from workloads.zoo import mobile, mobilevig
+from workloads.zoo import efficientvim, mobile, mobilevig
 from workloads.zoo.network import NATIVE_FORMAT, Network
 
 __all__ = ["NATIVE_FORMAT", "NETWORKS", "network"]
@@ -54,6 +54,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         "vgg19": (vgg19, "VGG-19, 224 x 224"),
         **mobile.NETWORKS,
         **mobilevig.NETWORKS,
+        **efficientvim.NETWORKS,
     }
 )
 """Name to (builder of (batch, format), description)."""
