@@ -69,9 +69,9 @@ def attention_alternatives(
     """Alternatives of the chain, best first; what does not fit; and the reason if nothing does."""
     chain = _Chain(operator, tensors, found, setting)
     edge = max(setting.array.rows, setting.array.columns)
-    tilings = [
-        chain.tiling(rows, keys) for rows in splits(found[0].dims["m"], setting.array.rows) for keys in splits(found[0].dims["n"], edge)
-    ]
+    row_splits = splits(found[0].dims["m"], setting.array.rows, setting.array.rows)
+    key_splits = splits(found[0].dims["n"], edge, edge)
+    tilings = [chain.tiling(rows, keys) for rows in row_splits for keys in key_splits]
     fitting = sorted((item for item in tilings if not item.excess), key=lambda item: (item.estimate, item.bytes, item.working_set))
     failing = sorted((item for item in tilings if item.excess), key=lambda item: item.estimate)
     rejected = [Rejected(item.name, f"needs {item.excess} bytes more than the scratchpad has", ceil(item.estimate)) for item in failing[:2]]

@@ -48,14 +48,16 @@ class Split:
         return ((self.trips - 1, self.size), (1, self.last))
 
 
-def splits(dims: Sequence[tuple[str, int]], edge: int) -> list[Split]:
+def splits(dims: Sequence[tuple[str, int]], edge: int, shortest: int) -> list[Split]:
     """Candidate splits of a group for an array that holds ``edge`` points of it: whole first, then smaller ones, no two alike.
 
+    Runs of a half, a quarter, ... of ``edge`` down to ``shortest`` points are for scratchpads that hold no more.
     The list depends on the loop nest and the array alone, never on a scratchpad, so that a larger scratchpad keeps every tile.
     """
     total = prod(extent for _, extent in dims)
     found: dict[tuple[int, int], Split] = {}
-    for target in _targets(total, edge):
+    short = [edge >> halvings for halvings in range(1, edge.bit_length()) if shortest <= edge >> halvings < total]
+    for target in [*_targets(total, edge), *short]:
         place, tile = _cut(dims, target)
         if (place, tile) not in found:
             found[place, tile] = _split(dims, place, tile)

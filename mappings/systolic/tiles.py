@@ -31,6 +31,8 @@ innermost one re-load anyway, or where swapping them spills partial sums."""
 FIRINGS_LIMIT = 200_000
 NEAR = 1.1
 """The alternative of the smallest working set may be this much slower than the fastest one."""
+SHORTEST_RUN = 8
+"""Tiles stream at least this part of the array's longer side; a small scratchpad has no room for more."""
 PRICE = 0.05
 """Candidates are ranked by their estimated cycles plus this share of the cycles that their transfers take: where the array is the
 bottleneck, a few cycles of fill saved are not worth loading everything again."""
@@ -41,6 +43,7 @@ TABLE_COLUMNS = 14
 _FLOW_NUMBERS = {name: number for number, name in enumerate(FLOWS)}
 
 Table = list[list[float]]
+Edge = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class TileSearch:
     def __init__(self) -> None:
         import numpy as np
 
-        self._splits: dict[tuple[Dims, int], list[Split]] = {}
+        self._splits: dict[tuple[Dims, Edge], list[Split]] = {}
         self._tables: dict[object, tuple[list[Split], int, int]] = {}
         self._rows: NDArray[np.float64] = np.empty((64, TABLE_COLUMNS))
         self._filled = 0
@@ -123,7 +126,7 @@ class TileSearch:
 
         cuts: list[tuple[list[Split], ...]] = []
         where: list[tuple[int, ...]] = []
-        made: dict[tuple[str, int], tuple[list[Split], int, int]] = {}
+        made: dict[tuple[str, Edge], tuple[list[Split], int, int]] = {}
         for flow in flows:
             found = []
             for group in "mnk":
@@ -149,7 +152,7 @@ class TileSearch:
                 failing.append(_choice(flow, cut, numbers[3], rows[3], array))
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
 
-    def _tabled(self, product: Product, group: str, edge: int, array: Array) -> tuple[list[Split], int, int]:
+    def _tabled(self, product: Product, group: str, edge: Edge, array: Array) -> tuple[list[Split], int, int]:
         """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
         key: object = None
         known = None
@@ -171,12 +174,12 @@ class TileSearch:
                 self._tables[key] = known
         return known
 
-    def candidates(self, product: Product, group: str, edge: int) -> list[Split]:
-        """Splits of m, n or k that are tried where the array holds ``edge`` points of it."""
+    def candidates(self, product: Product, group: str, edge: Edge) -> list[Split]:
+        """Splits of m, n or k that are tried where the array holds ``edge[0]`` points of it and runs may be as short as ``edge[1]``."""
         dims = product.dims[group]
         found = self._splits.get((dims, edge))
         if found is None:
-            found = self._splits[dims, edge] = splits(dims, edge)
+            found = self._splits[dims, edge] = splits(dims, *edge)
         whole, one = _whole(product, group)
         if whole:
             extents = dict(dims)
@@ -209,9 +212,13 @@ def _touch(part: Part, total: int, found: list[Split]) -> list[tuple[int, int]]:
     return [(split.size, total) for split in found] if part.plain else part.touched(found)
 
 
-def _edge(group: str, flow: Flow, array: Array) -> int:
-    """Points of a group that the array holds in a dataflow; of the one that streams, as many as its longer side."""
-    return array.rows if group == flow.rows else array.columns if group == flow.columns else max(array.rows, array.columns)
+def _edge(group: str, flow: Flow, array: Array) -> Edge:
+    """(points of a group that the array holds in a dataflow, shortest run tried); of the one that streams, as many as its longer side."""
+    if group in (flow.rows, flow.columns):
+        edge = array.rows if group == flow.rows else array.columns
+        return edge, edge
+    edge = max(array.rows, array.columns)
+    return edge, max(1, edge // SHORTEST_RUN)
 
 
 def _touching(product: Product, group: str) -> tuple[Part, Part]:

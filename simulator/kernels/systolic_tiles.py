@@ -83,7 +83,10 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
         spill = kt > 1.0 and mt > 1.0
     spilled = np.ceil(out_elements * p[SUM_BYTES]) * (kt - 1.0) if spill else 0.0
     tiles_out = batch * mt * nt
-    wide = kt > 1.0 or (flow != OUTPUT_STATIONARY and k[SIZE] > p[ROWS])
+    if flow == OUTPUT_STATIONARY:  # sums of a tile that the array holds stay in its cells while k streams past
+        wide = kt > 1.0 and not (order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS])
+    else:
+        wide = kt > 1.0 or k[SIZE] > p[ROWS]
     held = np.ceil(m[TILE_2] * n[TILE_2] * p[SUM_BYTES]) if wide else out_tile
     held = max(held, out_tile) + np.ceil(p[EXTRA] / tiles_out)
     deep = 2.0 if p[DOUBLE] > 0.0 else 1.0

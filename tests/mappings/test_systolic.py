@@ -17,7 +17,7 @@ from mappings.registry import Unmappable
 from mappings.systolic import SystolicMapper
 from mappings.systolic.folds import FLOWS, OUTPUT, WEIGHT, fold_cycles
 from mappings.systolic.problem import products
-from mappings.systolic.tiles import ORDERS, Array, TileSearch, _choice, _parameters
+from mappings.systolic.tiles import ORDERS, Array, TileSearch, _choice, _edge, _parameters
 from simulator.kernels import systolic_tiles as kernel
 from tests.mappings.builders import axis, conv, elementwise, gemm, graph, operand, softmax, systolic, tensor
 from tests.naive.systolic_tiles import score_twin, walk
@@ -92,11 +92,11 @@ def test_padded_convolution_loads_the_overlap_of_row_tiles_and_no_padding():
     (product,) = products(*pair)
     search = TileSearch()
     part = product.a.parts["m"]
-    rows = next(split for split in search.candidates(product, "m", 16) if split.tiles["p"] == 2)
+    rows = next(split for split in search.candidates(product, "m", (16, 16)) if split.tiles["p"] == 2)
     assert part.touched([rows]) == [(4 * 8, 14 * 8)]
     assert rows.size == 16
     # one row at a time: 2 + 6 x 3 + 2 rows
-    single = next(split for split in search.candidates(product, "m", 8) if split.tiles["p"] == 1)
+    single = next(split for split in search.candidates(product, "m", (8, 8)) if split.tiles["p"] == 1)
     assert part.touched([single])[0][1] == (2 + 6 * 3 + 2) * 8
 
 
@@ -270,8 +270,7 @@ def every_choice(product, flow, machine):
     search = TileSearch()
     cuts = []
     for group in "mnk":
-        edge = machine.rows if group == flow.rows else machine.columns if group == flow.columns else max(machine.rows, machine.columns)
-        cuts.append(search.candidates(product, group, edge))
+        cuts.append(search.candidates(product, group, _edge(group, flow, machine)))
     tables = [np.array(search._table(product, g, cut, machine)) for g, cut in zip("mnk", cuts, strict=True)]
     parameters = np.array(_parameters(product, machine))
     row = np.zeros(16)
@@ -387,8 +386,7 @@ def test_the_kernel_picks_what_the_twin_scores_best(shape, size, room, double, c
     machine = array(*size, {"all": room}, double=double, count=count)
     search = TileSearch()
     for number, flow in enumerate(FLOWS.values()):
-        edges = [size[0] if g == flow.rows else size[1] if g == flow.columns else max(size) for g in "mnk"]
-        cuts = [search.candidates(product, g, edge) for g, edge in zip("mnk", edges, strict=True)]
+        cuts = [search.candidates(product, g, _edge(g, flow, machine)) for g in "mnk"]
         tables = [search._table(product, g, cut, machine) for g, cut in zip("mnk", cuts, strict=True)]
         parameters = _parameters(product, machine)
         scores = [
@@ -421,3 +419,25 @@ def test_energy_actions_add_up():
     folded = ceil(16 / 8)
     assert actions["scratchpad.read.byte"] >= 2 * 16 * 16 * folded
     assert set(actions) == {"array.mac.int8", "scratchpad.read.byte", "scratchpad.write.byte"}
+
+
+def test_a_weight_stationary_tile_streams_a_short_run_where_the_scratchpad_has_no_room_for_more():
+    """128x128 sums of 32 bits double-buffered are 128 KiB: in 64 KiB of ofmap a run of 16 to 64 rows fits, and the array is used."""
+    import cyclewright as cw
+
+    sizes = ["scratchpad.ifmap.size=64 KiB", "scratchpad.filter.size=64 KiB", "scratchpad.ofmap.size=64 KiB"]
+    for dataflow in ("ws", "is", "os"):
+        found = cw.run(
+            "gemm:196x192x384", "systolic-array", overrides=["array.rows=128", "array.columns=128", f"array.dataflow={dataflow}", *sizes]
+        )
+        assert found.operators[0].unit == "array", dataflow
+
+
+def test_sums_of_a_tile_that_the_array_holds_stay_in_its_cells():
+    """Output-stationary, one 4x4 tile on a 4x4 array, k = 64: the int8 result needs 16 bytes of ofmap, whatever k is cut into."""
+    (product,) = products(*gemm("g", 4, 4, 64))
+    machine = array(4, 4, {"ifmap": 64, "filter": 64, "ofmap": 16}, double=True)
+    fitting, _ = TileSearch().search(product, (FLOWS["output_stationary"],), machine)
+    assert fitting
+    assert fitting[0].split["k"].count > 1
+    assert fitting[0].cycles == 64 + 4 + 4 - 2

@@ -107,7 +107,8 @@ def score_twin(flow, order, m, n, k, p):
     spill = outside("k") > 1
     spilled = ceil(elements * sum_bytes) * (trips["k"] - 1) if spill else 0
     tiles_out = batch * trips["m"] * trips["n"]
-    wide = trips["k"] > 1 or (flow != 0 and k[1] > rows)
+    in_cells = flow == 0 and order == 0 and m[1] <= rows and n[1] <= columns
+    wide = (trips["k"] > 1 and not in_cells) or (flow != 0 and k[1] > rows)
     held = max(ceil(m[12] * n[12] * sum_bytes) if wide else 0, o_tile) + ceil(extra / tiles_out)
     deep = 2 if double else 1
     need_a = a_tile * (deep if batch * trips["m"] * trips["k"] * a_again > 1 else 1)
