@@ -31,7 +31,8 @@ def trivial_schedule(mapped: MappedGraph) -> Schedule:
         InfeasibleError: no alternative of an operator fits the on-chip memory; names the operator.
     """
     hardware = mapped.hardware
-    capacity = hardware.on_chip.size_bytes if hardware.on_chip is not None else 0
+    memory = hardware.on_chip
+    limited, capacity = memory is not None, memory.size_bytes if memory is not None else 0
     keep = keeps_tensors(hardware)
     lives = tuple(lifetimes(block) for block in mapped.blocks)
     off_chip = frozenset(name for name, memory in hardware.memories.items() if memory.off_chip)
@@ -39,7 +40,7 @@ def trivial_schedule(mapped: MappedGraph) -> Schedule:
     plans = []
     moved = 0
     for block, life in zip(mapped.blocks, lives, strict=True):
-        chosen = tuple(_choose(block, index, capacity, hardware.on_chip is not None) for index in range(len(block.operators)))
+        chosen = tuple([_choose(block, index, capacity, limited) for index in range(len(block.operators))])
         alternatives = [item.alternatives[pick] for item, pick in zip(block.operators, chosen, strict=True)]
         for alternative in alternatives:
             if id(alternative) not in traffic:
