@@ -41,7 +41,11 @@ _WORKLOAD = (
         metavar="FORMAT",
         help="bf16, int8, w8a8, w4a16 (bare 4-bit weights), w4g128a16 (with group scales), w4a16kv8, ... [default: the device's]",
     ),
-    click.option("--sparsity", metavar="PATTERN", help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1."),
+    click.option(
+        "--sparsity",
+        metavar="PATTERN",
+        help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1.",
+    ),
     click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model."),
     click.option(
         "--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only."
