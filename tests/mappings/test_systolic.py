@@ -268,9 +268,7 @@ def test_two_products_of_experts_run_one_after_the_other():
 def every_choice(product, flow, machine):
     """All candidates of one dataflow, fitting or not."""
     search = TileSearch()
-    cuts = []
-    for group in "mnk":
-        cuts.append(search.candidates(product, group, _edge(group, flow, machine)))
+    cuts = [search.candidates(product, group, _edge(group, flow, machine)) for group in "mnk"]
     tables = [np.array(search._table(product, g, cut, machine)) for g, cut in zip("mnk", cuts, strict=True)]
     parameters = np.array(_parameters(product, machine))
     row = np.zeros(16)
