@@ -63,6 +63,9 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
         _show_measured(found, options["top"])
     else:
         _show(found, options["top"])
+        for result in results:
+            if not result.fits:
+                click.echo(f"  {result.model} does not fit in the memory of {result.hardware}")
     say_written(outputs)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
-from cyclewright.cli.text import heading, pairs, print_json, say_written, table
+from cyclewright.cli.text import heading, pairs, print_json, say_written, table, title
 
 _HELP = """What MODEL costs on a device.
 
@@ -58,7 +58,7 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     if options["as_json"]:
         print_json(document)
     elif sections:
-        click.echo(click.style(f"{options['explained']}", bold=True) + f"  of {_title(document)}")
+        click.echo(click.style(f"{options['explained']}", bold=True) + f"  of {title(document)}")
         for name, lines in sections:
             heading(name)
             pairs(lines)
@@ -70,23 +70,9 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     check_gates(gates, document)
 
 
-def _title(document: Mapping[str, Any]) -> str:
-    settings = document["settings"]
-    phase = document["phase"]
-    words = [phase] if phase and phase != "inference" else []
-    lengths = {name: settings[name] for name in ("batch", "context", "tokens") if settings.get(name)}
-    if phase == "decode" and lengths.get("tokens") == 1:
-        del lengths["tokens"]
-    if phase in ("prefill", "encode") and lengths.get("context") == lengths.get("tokens"):
-        lengths.pop("context", None)
-    words += [f"{name} {length}" for name, length in lengths.items()]
-    words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
-    return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
-
-
 def show(document: Mapping[str, Any], top: int) -> None:
     """The headline numbers, the warnings and the heaviest operators."""
-    click.echo(click.style(_title(document), bold=True))
+    click.echo(click.style(title(document), bold=True))
     click.echo()
     pairs(_headline(document))
     if document["warnings"]:

@@ -24,6 +24,21 @@ def heading(text: str) -> None:
     click.echo(click.style(text, bold=True))
 
 
+def title(document: Mapping[str, Any]) -> str:
+    """Model, phase, sizes, format and device of a stored result, in one line."""
+    settings = document["settings"]
+    phase = document["phase"]
+    words = [phase] if phase and phase != "inference" else []
+    lengths = {name: settings[name] for name in ("batch", "context", "tokens") if settings.get(name)}
+    if phase == "decode" and lengths.get("tokens") == 1:
+        del lengths["tokens"]
+    if phase in ("prefill", "encode") and lengths.get("context") == lengths.get("tokens"):
+        lengths.pop("context", None)
+    words += [f"{name} {length}" for name, length in lengths.items()]
+    words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
+    return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
+
+
 def pairs(lines: Sequence[tuple[str, str]], indent: int = 2) -> None:
     """Aligned ``label  text`` lines; a pair of two empty texts is an empty line."""
     width = max((len(label) for label, _ in lines), default=0)

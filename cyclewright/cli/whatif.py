@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
-from cyclewright.cli.text import Progress, heading, pairs, print_json, say_written, table
+from cyclewright.cli.text import Progress, heading, pairs, print_json, say_written, table, title
 
 _HELP = """Which number of the spec limits MODEL.
 
@@ -53,16 +53,19 @@ def whatif(model: str, hardware: str, overrides: tuple[str, ...], all_leaves: bo
     if options["as_json"]:
         print_json(document)
     else:
-        _show(document, options["top"])
+        _show(document, base, options["top"])
     say_written(outputs)
 
 
-def _show(document: Mapping[str, Any], top: int) -> None:
+def _show(document: Mapping[str, Any], run: Mapping[str, Any], top: int) -> None:
     from cyclewright.metrics import format_metric
 
     base = document["base"]
-    click.echo(click.style(f"{document['model']} on {document['hardware']}", bold=True))
-    pairs([(name, format_metric(key, base[key])) for name, key in (("latency", "latency_s"), ("energy", "energy_j"), ("power", "power_w"))])
+    click.echo(click.style(title(run), bold=True))
+    lines = [
+        (name, format_metric(key, base[key])) for name, key in (("latency", "latency_s"), ("energy", "energy_j"), ("power", "power_w"))
+    ]
+    pairs([*lines, ("bound by", run["bound_by"]), *([] if run["fits"] else [("memory", "the base does not fit")])])
     if document["change"]:
         _show_change(document["change"])
     if document["leaves"]:
