@@ -38,9 +38,7 @@ def test_mixtral_batch_8_reads_eight_experts_batch_1_two() -> None:
         assert holder.tensors["expert_up.weight"].stored_bytes == 8 * 2 * 14336 * 4096 * 2
 
 
-@given(
-    experts=st.integers(1, 12), data=st.data(), batch=st.integers(1, 40), shared=st.integers(0, 2), gate=st.booleans()
-)
+@given(experts=st.integers(1, 12), data=st.data(), batch=st.integers(1, 40), shared=st.integers(0, 2), gate=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_expert_products_cover_every_visit_once(experts: int, data: st.DataObject, batch: int, shared: int, gate: bool) -> None:
     per_token = data.draw(st.integers(1, experts))

@@ -316,7 +316,12 @@ def test_bad_encoder_calls() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"layers": 0}, {"kv_heads": 3}, {"activation": "swiglu"}, {"norm": "batch"}, {"intermediate": 0}, {"moe": MoE(4, 5, 8)},
+        {"layers": 0},
+        {"kv_heads": 3},
+        {"activation": "swiglu"},
+        {"norm": "batch"},
+        {"intermediate": 0},
+        {"moe": MoE(4, 5, 8)},
         {"positions": "x"},
     ],
 )
