@@ -32,7 +32,8 @@ class Part:
 
     def touched(self, found: Sequence[Split]) -> list[tuple[int, int]]:
         """(elements of a full tile, elements of all tiles together) along these axes, per split."""
-        counts = [axis_counts(axis, self.extents, [split.tiles for split in found], size) for axis, size in self.axes if axis.terms]
+        cuts = [split.tiles for split in found]
+        counts = [axis_counts(axis, self.extents, cuts, size) for axis, size in self.axes if axis.terms]
         touched = []
         for place in range(len(found)):
             tile = total = 1

@@ -52,6 +52,7 @@ def splits(dims: Sequence[tuple[str, int]], edge: int, shortest: int) -> list[Sp
     """Candidate splits of a group for an array that holds ``edge`` points of it: whole first, then smaller ones, no two alike.
 
     Runs of a half, a quarter, ... of ``edge`` down to ``shortest`` points are for scratchpads that hold no more.
+    They come last, so that the list for a longer shortest run is the beginning of the list for a shorter one.
     The list depends on the loop nest and the array alone, never on a scratchpad, so that a larger scratchpad keeps every tile.
     """
     total = prod(extent for _, extent in dims)
@@ -99,57 +100,55 @@ def _split(dims: Sequence[tuple[str, int]], place: int, tile: int) -> Split:
 
 
 def axis_counts(axis: Axis, extents: Mapping[str, int], cuts: Sequence[Mapping[str, int]], size: int) -> list[tuple[int, int]]:
-    """(``axis_span``, ``axis_total``) of an axis of ``size`` for each of ``cuts``: the extents of a tile by dimension of one group."""
+    """For each of ``cuts``: elements of an axis that a full tile spans, and that all tiles along it span together.
+
+    Tiles that overlap (halo) count twice in the second, padding never counts there.
+
+    Args:
+        extents: the whole extent of each dimension that is cut or stepped through. Dimensions of the axis that are not listed stand
+            still (one position stands for all of them), and positions are then not absolute, so that padding cannot be seen.
+        cuts: extent in one tile of each dimension of one group; the others are whole.
+        size: elements of the axis.
+    """
+    wholes = [extents.get(dim, 1) for dim, _ in axis.terms]
+    absolute = all(dim in extents for dim, _ in axis.terms)
+    if max(wholes) <= 1:
+        return [_counted(axis, wholes, wholes, size, absolute)] * len(cuts)
     known: dict[tuple[int, ...], tuple[int, int]] = {}
     counts = []
     for cut in cuts:
-        own = tuple([cut.get(dim, -1) for dim, _ in axis.terms])
-        found = known.get(own)
+        tiles = tuple([cut.get(term[0], whole) for term, whole in zip(axis.terms, wholes, strict=True)])
+        found = known.get(tiles)
         if found is None:
-            tiles = {**extents, **cut}
-            found = known[own] = axis_span(axis, tiles, size), axis_total(axis, extents, tiles, size)
+            found = known[tiles] = _counted(axis, wholes, tiles, size, absolute)
         counts.append(found)
     return counts
 
 
-def axis_span(axis: Axis, extents: Mapping[str, int], size: int) -> int:
-    """Elements of an axis of ``size`` that a tile of ``extents`` spans (a dimension that is not listed stands still)."""
-    return min(size, 1 + sum(abs(coefficient) * (extents.get(dim, 1) - 1) for dim, coefficient in axis.terms))
-
-
-def axis_total(axis: Axis, extents: Mapping[str, int], tiles: Mapping[str, int], size: int) -> int:
-    """Elements of an axis that all tiles along it span together; tiles that overlap (halo) count twice, padding never counts.
-
-    Args:
-        extents: the whole extent of each dimension that is cut or stepped through, ``tiles`` its extent in one tile; dimensions
-            of the axis that are in neither stand still (one position stands for all of them).
-        size: elements of the axis.
-    """
+def _counted(axis: Axis, wholes: Sequence[int], tiles: Sequence[int], size: int, absolute: bool) -> tuple[int, int]:
     moving = []
-    rest, absolute = 0, True
-    for dim, step in axis.terms:
-        tile, extent = tiles.get(dim, 1), extents.get(dim, 1)
-        if tile < extent:
-            moving.append((dim, step))
-        elif tile == extent:
-            rest += abs(step) * (tile - 1)
-        absolute = absolute and dim in extents  # every dimension is accounted for, so that padding can be seen
+    spanned = rest = 0
+    for (_, step), whole, tile in zip(axis.terms, wholes, tiles, strict=True):
+        reach = abs(step) * (tile - 1)
+        spanned += reach
+        if tile < whole:
+            moving.append((step, whole, tile))
+        else:
+            rest += reach
+    span = min(size, 1 + spanned)
     if not moving:
-        return _clipped(axis.offset, axis.offset + rest, size) if absolute else min(size, 1 + rest)
+        return span, _clipped(axis.offset, axis.offset + rest, size) if absolute else min(size, 1 + rest)
     if len(moving) > 1:
-        count = prod(-(-extents[dim] // tiles[dim]) for dim, _ in moving)
-        spans = sum(abs(step) * (extents[dim] - count_of) * (count // count_of)
-                    for dim, step in moving for count_of in (-(-extents[dim] // tiles[dim]),))  # fmt: skip
-        return count * (1 + rest) + spans
-    ((dim, step),) = moving
-    extent, tile = extents[dim], tiles[dim]
-    trips = -(-extent // tile)
+        trips = [-(-whole // tile) for _, whole, tile in moving]
+        count = prod(trips)
+        steps = sum(abs(step) * (whole - own) * (count // own) for (step, whole, _), own in zip(moving, trips, strict=True))
+        return span, count * (1 + rest) + steps
+    ((step, whole, tile),) = moving
+    count = -(-whole // tile)
     if step < 0:
-        return trips * min(size, 1 + rest - step * (tile - 1))
-    total = step * (extent - trips) + trips * (1 + rest)
-    if not absolute:
-        return total
-    return total - _outside(axis.offset, step, extent, tile, rest, size)
+        return span, count * min(size, 1 + rest - step * (tile - 1))
+    total = step * (whole - count) + count * (1 + rest)
+    return span, total - _outside(axis.offset, step, whole, tile, rest, size) if absolute else total
 
 
 def _clipped(low: int, high: int, size: int) -> int:

@@ -124,20 +124,7 @@ class TileSearch:
 
         from simulator.kernels import systolic_tiles as kernel
 
-        cuts: list[tuple[list[Split], ...]] = []
-        where: list[tuple[int, ...]] = []
-        made: dict[tuple[str, Edge], tuple[list[Split], int, int]] = {}
-        for flow in flows:
-            found = []
-            for group in "mnk":
-                edge = _edge(group, flow, array)
-                one = made.get((group, edge))
-                if one is None:
-                    one = made[group, edge] = self._tabled(product, group, edge, array)
-                found.append(one)
-            m, n, k = found
-            cuts.append((m[0], n[0], k[0]))
-            where.append((_FLOW_NUMBERS[flow.name], m[1], m[2], n[1], n[2], k[1], k[2]))
+        cuts, where = self._tables_of(product, flows, array)
         parameters = np.array(_parameters(product, array))
         all_picked, all_scores = kernel.search_flows(np.array(where), self._rows, parameters)
         kept: list[Choice] = []
@@ -151,6 +138,35 @@ class TileSearch:
             if numbers[3] >= 0:
                 failing.append(_choice(flow, cut, numbers[3], rows[3], array))
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
+
+    def _tables_of(
+        self, product: Product, flows: Sequence[Flow], array: Array
+    ) -> tuple[list[tuple[list[Split], ...]], list[tuple[int, ...]]]:
+        """Per dataflow the candidate splits of m, n and k, and what the kernel takes as ``where``.
+
+        Dataflows share a table where the array holds as many points of a group: the one that streams the group has the longest list.
+        """
+        edges = [[_edge(group, flow, array) for group in "mnk"] for flow in flows]
+        least: dict[tuple[str, int], int] = {}
+        for row in edges:
+            for group, (points, shortest) in zip("mnk", row, strict=True):
+                least[group, points] = min(shortest, least.get((group, points), shortest))
+        made = {key: self._tabled(product, key[0], (key[1], shortest), array) for key, shortest in least.items()}
+        cuts: list[tuple[list[Split], ...]] = []
+        where: list[tuple[int, ...]] = []
+        for flow, row in zip(flows, edges, strict=True):
+            own = []
+            places = [_FLOW_NUMBERS[flow.name]]
+            for group, edge in zip("mnk", row, strict=True):
+                cut, start, end = made[group, edge[0]]
+                if edge[1] > least[group, edge[0]]:
+                    cut = cut[: len(self.candidates(product, group, edge))]
+                    end = start + len(cut)
+                own.append(cut)
+                places += (start, end)
+            cuts.append(tuple(own))
+            where.append(tuple(places))
+        return cuts, where
 
     def _tabled(self, product: Product, group: str, edge: Edge, array: Array) -> tuple[list[Split], int, int]:
         """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
