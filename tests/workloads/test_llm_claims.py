@@ -20,7 +20,7 @@ def test_there_are_enough_rows() -> None:
 @pytest.mark.parametrize("claim", ROWS, ids=lambda claim: claim.id)
 def test_row(claim: Claim) -> None:
     (run,) = claim.runs.values()
-    settings = {name: value for name, value in run.settings.items() if name != "fidelity"}
+    settings = {name: value for name, value in dict(run.settings).items() if name != "fidelity"}
     graph = load_model(run.model, **settings)  # type: ignore[arg-type]
     made = counts(graph)
     if claim.metric == "kv_cache_bytes_per_token":
