@@ -1,19 +1,22 @@
-"""Firings per second of the dataflow kernels, stepped one by one, compiled and warm.
+"""Firings per second of the dataflow kernels, stepped one by one, and what jumping over steady states costs and saves; compiled and warm.
 
 Run from the repository root: ``python -m benchmarks.simulator.kernel [MILLIONS]`` (firings per graph, default 5).
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 
 import numpy as np
 
+from simulator.kernels import dataflow
 from simulator.lowering import Flow
-from simulator.play import play, replay_order
+from simulator.play import LEAST_JUMP, MAX_STEPS, WINDOW, pack, play, replay_order
 
 REPEATS = 5
+BILLION = 10**9
 
 
 def pipeline(firings: int) -> Flow:
@@ -44,6 +47,32 @@ def chain(firings: int) -> Flow:
     return Flow(stages, edges, tuple(f"u{number}" for number in range(12)), tuple(f"s{number}" for number in range(12)))
 
 
+def reduction(firings: int) -> Flow:
+    """A period inside a period: compute takes one load a firing, a store waits for a thousand computes."""
+    each = firings // 2001
+    stages = ((0, ((1000 * each, 7, ()),)), (1, ((1000 * each, 11, ()),)), (0, ((each, 500, ()),)))
+    return Flow(stages, ((0, 1, 1, 1, 0, 2), (1, 2, 1, 1000, 0, 2000)), ("port", "unit"), ("load", "compute", "store"))
+
+
+def deep_buffer(firings: int) -> Flow:
+    """A buffer of 100,000 places that fills for a while: the state drifts until it is full."""
+    each = firings // 2
+    return Flow(((0, ((each, 7, ()),)), (1, ((each, 11, ()),))), ((0, 1, 1, 1, 0, 100_000),), ("port", "unit"), ("load", "compute"))
+
+
+def irregular(firings: int) -> Flow:
+    """Never repeats: segments of two firings with random durations."""
+    rng = random.Random(5)
+    stages = tuple((unit, tuple((2, rng.randint(3, 900), ()) for _ in range(firings // 6))) for unit in range(3))
+    return Flow(stages, ((0, 1, 1, 1, 0, 2), (1, 2, 1, 1, 0, 2)), ("port", "unit", "out"), ("load", "compute", "store"))
+
+
+def unlinked(firings: int) -> Flow:
+    """Never repeats either: four units on their own, durations prime to each other; the cheapest firings there are."""
+    stages = tuple((unit, ((firings // 4, cycles, ()),)) for unit, cycles in enumerate((100_003, 99_991, 99_989, 99_971)))
+    return Flow(stages, (), tuple("abcd"), tuple("abcd"))
+
+
 def best(action) -> float:
     """Shortest processor seconds of a few calls (one thread; the clock on the wall would count other programs)."""
     times = []
@@ -54,6 +83,13 @@ def best(action) -> float:
     return min(times)
 
 
+def seconds(flow: Flow, least: int) -> tuple[float, int]:
+    """Best time of the kernel alone, and the firings that it stepped."""
+    arrays = (*pack([flow]), WINDOW, least, MAX_STEPS, np.zeros(2, np.int64), np.empty(0, np.int32))
+    stepped = int(dataflow.play_batch(*arrays)[2][0])
+    return best(lambda: dataflow.play_batch(*arrays)), stepped
+
+
 def main() -> None:
     millions = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     print(f"{'graph':<12}{'firings':>12}{'play, M/s':>12}{'replay, M/s':>13}")
@@ -61,9 +97,19 @@ def main() -> None:
         flow = make(int(millions * 1e6))
         (played,) = play([flow], [make.__name__], record=True)
         order = np.asarray(played.order)
-        dynamic = flow.firings / best(lambda flow=flow: play([flow], ["graph"])) / 1e6
+        dynamic = flow.firings / seconds(flow, dataflow.NEVER)[0] / 1e6
         fixed = flow.firings / best(lambda flow=flow, order=order: replay_order(flow, order)) / 1e6
         print(f"{make.__name__:<12}{flow.firings:>12,}{dynamic:>12.1f}{fixed:>13.1f}")
+    print(f"\n{'jumped':<12}{'firings':>15}{'stepped':>9}{'kernel, us':>12}")
+    for make in (pipeline, shared_port, fused, chain, reduction, deep_buffer):
+        flow = make(BILLION)
+        spent, stepped = seconds(flow, LEAST_JUMP)
+        print(f"{make.__name__:<12}{flow.firings:>15,}{stepped:>9,}{1e6 * spent:>12.0f}")
+    print(f"\n{'never':<12}{'firings':>12}{'looking, M/s':>14}{'not looking, M/s':>18}")
+    for make in (irregular, unlinked):
+        flow = make(int(millions * 1e6))
+        looking, blind = (flow.firings / seconds(flow, least)[0] / 1e6 for least in (LEAST_JUMP, dataflow.NEVER))
+        print(f"{make.__name__:<12}{flow.firings:>12,}{looking:>14.1f}{blind:>18.1f}")
 
 
 if __name__ == "__main__":
