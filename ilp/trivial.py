@@ -20,7 +20,7 @@ KEPT_ROLES = frozenset({Role.ACTIVATION, Role.GRADIENT, Role.STATE, Role.INDEX})
 
 
 def trivial_schedule(mapped: MappedGraph) -> Schedule:
-    """Program order; per operator the alternative of lowest estimate whose working set fits; greedy residencies.
+    """Program order; per operator the mapper's best alternative whose working set fits; greedy residencies.
 
     A tensor stays on chip from its operator to its last use, or else to its next use, if at the first free address it fits below
     the largest working set in between (working sets take the top of the memory). Its place is reserved while its maker and its last
@@ -67,20 +67,15 @@ def keeps_tensors(hardware: Hardware) -> bool:
 
 def _choose(block: MappedBlock, index: int, capacity: int, limited: bool) -> int:
     item = block.operators[index]
-    best, least = -1, 0
-    for number, alternative in enumerate(item.alternatives):
-        if limited and alternative.working_set_bytes > capacity:
-            continue
-        if best < 0 or alternative.cycles_estimate < least:
-            best, least = number, alternative.cycles_estimate
-    if best < 0:
-        need = min((alternative.working_set_bytes for alternative in item.alternatives), default=0)
-        raise InfeasibleError(
-            f"no mapping fits the on-chip memory: the smallest needs {need} bytes of {capacity}",
-            where=item.operator,
-            hint="use hardware with a larger on-chip memory, or a smaller batch",
-        )
-    return best
+    for number, alternative in enumerate(item.alternatives):  # the mapper's best first
+        if not limited or alternative.working_set_bytes <= capacity:
+            return number
+    need = min((alternative.working_set_bytes for alternative in item.alternatives), default=0)
+    raise InfeasibleError(
+        f"no mapping fits the on-chip memory: the smallest needs {need} bytes of {capacity}",
+        where=item.operator,
+        hint="use hardware with a larger on-chip memory, or a smaller batch",
+    )
 
 
 @dataclass(slots=True)

@@ -181,7 +181,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class MappedOperator:
-    """One operator with its Pareto list of alternatives (best estimate first).
+    """One operator with its Pareto list of alternatives, best first by the mapper's own ranking.
 
     Attributes:
         operator: name; ``kind``: the operator's kind.

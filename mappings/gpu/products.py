@@ -40,8 +40,8 @@ class Product:
 
     @property
     def wasteful(self) -> bool:
-        """Whether tiles are mostly padding (depthwise and narrow grouped convolutions)."""
-        return self.batch > 1 and min(self.n, self.k) < _NARROW
+        """Whether tiles are mostly padding (depthwise and narrow grouped convolutions, products with a single column)."""
+        return min(self.n, self.k) < _NARROW
 
 
 def products_of(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Product]:

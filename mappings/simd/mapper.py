@@ -94,7 +94,8 @@ class _Run:
     def _executed(self, nest: Nest) -> int:
         """Products of kept weights."""
         weight = self._weight(nest)
-        return nest.points * weight.sparsity.kept(weight.values) // max(1, weight.values)
+        kept = min(weight.sparsity.kept(weight.values), weight.values)  # blocks over the edge are stored whole, their padding is not work
+        return nest.points * kept // max(1, weight.values)
 
     def alternative(self, columns_outer: bool) -> Alternative:
         """One loop order, as stages."""

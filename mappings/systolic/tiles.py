@@ -34,8 +34,9 @@ NEAR = 1.1
 SHORTEST_RUN = 8
 """Tiles stream at least this part of the array's longer side; a small scratchpad has no room for more."""
 PRICE = 0.05
-"""Candidates are ranked by their estimated cycles plus this share of the cycles that their transfers take: where the array is the
-bottleneck, a few cycles of fill saved are not worth loading everything again."""
+"""Candidates are ranked by their estimated cycles plus this share of the cycles that their transfers take and that the array works: where
+the array is the bottleneck, a few cycles of fill saved are not worth loading everything again, and where transfers are, a schedule that
+keeps operands on chip may save them, and then the array's cycles count."""
 ACCUMULATOR_BYTES = 4.0
 """Partial sums are 32 bits wide (int32 for integers, fp32 for floats)."""
 

@@ -24,7 +24,7 @@ elements of a full tile and of all tiles."""
 
 (ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A,
  AGAIN_B, RANK) = range(16)  # fmt: skip
-"""Columns of a score; ``RANK`` is the estimate plus ``PRICE`` times the cycles that all transfers take."""
+"""Columns of a score; ``RANK`` is the estimate plus ``PRICE`` times the cycles of all transfers and of the array."""
 
 OUTPUT_STATIONARY, WEIGHT_STATIONARY, INPUT_STATIONARY = 0, 1, 2
 
@@ -104,8 +104,12 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2.0 * spilled
     work = _cycles(flow, order, m, n, k, p)
     rate = p[BYTES_PER_CYCLE]
-    out[ESTIMATE] = max(work, moved / rate) + (a_tile + b_tile + out_tile) / rate
-    out[RANK] = out[ESTIMATE] + p[PRICE] * moved / rate
+    busy = moved / rate
+    if flow == OUTPUT_STATIONARY and kt > 1.0 and not wide:  # while a tile drains, no more k tiles are fetched than the buffers hold
+        ramp = (p[ROWS] + p[COLUMNS] - 2.0) * p[SLOWDOWN]
+        busy += tiles_out * max(0.0, ramp - deep * busy / (tiles_out * kt))
+    out[ESTIMATE] = max(work, busy) + (a_tile + b_tile + out_tile) / rate
+    out[RANK] = out[ESTIMATE] + p[PRICE] * (moved / rate + work)
     out[MOVED], out[HELD], out[EXCESS], out[FIRINGS] = moved, need_a + need_b + need_out, excess, batch * mt * nt * kt
     out[A_MOVED], out[B_MOVED], out[OUT_MOVED], out[SPILLED] = a_pass * a_again, b_pass * b_again, out_moved, spilled
     out[CYCLES], out[NEED_A], out[NEED_B], out[NEED_OUT], out[AGAIN_A], out[AGAIN_B] = work, need_a, need_b, need_out, a_again, b_again

@@ -104,6 +104,9 @@ def test_what_is_played_is_the_formula_up_to_rounding(m, n, k):
     hardware = gpu(TYPICAL)
     _, _, answer = mapped(m, n, k, hardware)
     best = answer.alternatives[0]
+    if best.name == "vector path":  # a column or a row so thin that tiles would be padding
+        assert min(n, k) < 16
+        return
     estimate = times(m, n, k, hardware).total.min() * hardware.clock_hz
     firings = sum(stage.firings for stage in best.stages)
     assert best.cycles_estimate == pytest.approx(estimate, abs=3 * firings + 5, rel=1e-6)
@@ -160,3 +163,12 @@ def test_a_decode_product_is_bound_by_the_memory_and_a_large_one_by_arithmetic()
     assert thin.bound_by == "memory:hbm"
     assert thick.bound_by == "compute:sm"
     assert thin.busy["compute:sm"] < 0.3 * thin.latency_s
+
+
+def test_a_single_channel_costs_no_more_than_two():
+    """A depthwise convolution of one channel is the same work as half of one of two: the vector path serves both."""
+    import cyclewright as cw
+
+    one = cw.run("conv:N1xC1xH56xW56,K1,R3,P1,G1", "nvidia-h100-sxm")
+    two = cw.run("conv:N1xC2xH56xW56,K2,R3,P1,G2", "nvidia-h100-sxm")
+    assert one.latency_s <= two.latency_s

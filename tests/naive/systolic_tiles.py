@@ -132,6 +132,9 @@ def score_twin(flow, order, m, n, k, p):
     cycles = turns * (extent + time * ramp) * slow * batch
     out_moved = (stores if stores >= 0 else o_pass) + extra
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2 * spilled
-    estimate = max(cycles, moved / rate) + (a_tile + b_tile + o_tile) / rate
     firings = batch * trips["m"] * trips["n"] * trips["k"]
-    return (estimate, moved, need_a + need_b + need_o, excess, firings, estimate + price * moved / rate)
+    busy = moved / rate
+    if flow == 0 and trips["k"] > 1 and not wide:
+        busy += tiles_out * max(0, ramp * slow - deep * busy / firings)
+    estimate = max(cycles, busy) + (a_tile + b_tile + o_tile) / rate
+    return (estimate, moved, need_a + need_b + need_o, excess, firings, estimate + price * (moved / rate + cycles))
