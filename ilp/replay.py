@@ -102,9 +102,7 @@ class _Replay:
         """Off-chip bytes of all rounds."""
         block, plan = self.block, self.plan
         off_chip = {name for name, memory in self.mapped.hardware.memories.items() if memory.off_chip}
-        self.traffic = [
-            _traffic(item.alternatives[pick], off_chip) for item, pick in zip(block.operators, plan.alternatives, strict=True)
-        ]
+        self.traffic = [_traffic(item.alternatives[pick], off_chip) for item, pick in zip(block.operators, plan.alternatives, strict=True)]
         self._check_kept()
         self._check_wraps()
         made = {tensor for item in block.operators for tensor in item.writes}

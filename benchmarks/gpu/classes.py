@@ -160,9 +160,7 @@ _DECODE = KernelClass(
     {"overlap": 8.0}, decode_seconds, attention_roofline,
 )  # fmt: skip
 _STREAMS = tuple(
-    KernelClass(
-        name, StreamConstants, {"launch": 2e-6, "pull_share": 0.8, "overlap": 3}, {"overlap": 8.0}, stream_seconds, stream_roofline
-    )
+    KernelClass(name, StreamConstants, {"launch": 2e-6, "pull_share": 0.8, "overlap": 3}, {"overlap": 8.0}, stream_seconds, stream_roofline)
     for name in (ELEMENTWISE, ACTIVATION, ROWWISE)
 )
 CLASSES = {item.name: item for item in (_GEMM, _PREFILL, _DECODE, *_STREAMS)}

@@ -139,4 +139,3 @@ def print_elsewhere(error: Callable[[np.ndarray, np.ndarray], str]) -> None:
             long = seconds > 50e-6
             cells = [error(values[mask], seconds[mask]) for values in (ours, roof) for mask in (np.ones_like(long), long)]
             print(f"| {name} | {len(seconds)} | {' | '.join(cells)} |")
-

@@ -51,6 +51,11 @@ class Application(click.Group):
             # the reader (``| head``) has gone: nothing to say, and the interpreter must not try to flush again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:
+            # what the tool reads and writes itself is wrapped; what is left is the terminal or the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say(f"cannot write the output: {error.strerror or error}")
+            sys.exit(1)
         except Exception as error:
             sys.exit(_report(error))
         sys.exit(code if isinstance(code, int) else 0)

@@ -55,7 +55,9 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     document = document_of(result)
     sections = explain(document, options["explained"]) if options["explained"] else []
     write_all([(path, render_run(result, path)) for path in outputs])
-    if options["as_json"]:
+    if options["as_json"] and sections:
+        print_json({"operator": options["explained"], "sections": {name: dict(lines) for name, lines in sections}})
+    elif options["as_json"]:
         print_json(document)
     elif sections:
         click.echo(click.style(f"{options['explained']}", bold=True) + f"  of {title(document)}")

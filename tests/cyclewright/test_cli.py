@@ -281,3 +281,26 @@ def test_specs_whose_kinds_no_mapper_serves_are_marked() -> None:
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["specs", "validate", str(tmp_path)], standalone_mode=True)
     assert done.exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_said_plainly() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cyclewright", "run", "gemm:8x8x8", "--hw", "edge-npu"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "cannot write the output" in done.stderr
+    assert "defect" not in done.stderr
+
+
+def test_an_explanation_has_a_json_form() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cyclewright", "run", "gemm:8x8x8", "--hw", "edge-npu", "--explain", "gemm", "--json", "--no-interval"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["operator"] == "gemm"
+    assert found["sections"]["time"]["bound by"] == "compute:array"
