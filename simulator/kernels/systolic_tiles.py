@@ -173,7 +173,8 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
     scores = np.zeros((4, 16))
     for place in range(4):
         if picked[place] >= 0:
-            scores[place] = table[picked[place]]
+            for column in range(16):  # element by element: assigning slices compiles for seconds
+                scores[place, column] = table[picked[place], column]
     return picked, scores
 
 
@@ -194,6 +195,8 @@ def search_flows(where: Integers, tables: Floats, p: Floats) -> tuple[Integers, 
     for index in range(where.shape[0]):
         row = where[index]
         one, score = search(row[0], tables[row[1] : row[2]], tables[row[3] : row[4]], tables[row[5] : row[6]], p)
-        picked[index] = one
-        scores[index] = score
+        for place in range(4):
+            picked[index, place] = one[place]
+            for column in range(16):
+                scores[index, place, column] = score[place, column]
     return picked, scores
