@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from math import ceil
 
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.records import dataclass
@@ -74,6 +75,17 @@ class Stage:
     def cycles(self) -> int:
         """Busy cycles without transfers."""
         return sum(segment.repeat * segment.cycles for segment in self.segments)
+
+
+def firing_cycles(cycles: int, transfer: int, overlap: float | None) -> int:
+    """Cycles of a firing that computes for ``cycles`` and transfers for ``transfer``: their p-norm, p = ``overlap`` (None: the maximum)."""
+    longest = max(cycles, transfer)
+    if overlap is None or not cycles or not transfer:
+        return longest
+    if overlap == 1.0:
+        return cycles + transfer
+    scaled = (cycles / longest) ** overlap + (transfer / longest) ** overlap
+    return max(longest, ceil(longest * float(scaled ** (1.0 / overlap))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from math import ceil, inf
 from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.errors import ContractError, InfeasibleError
 from hwspecs.vocabulary.records import dataclass
-from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage
+from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage, firing_cycles
 from simulator.dram import Commands, Move
 from simulator.ports import Ports
 
@@ -92,17 +92,6 @@ def transfer_cycles(memory: Memory, clock_hz: float, nbytes: int, access_bytes: 
     """Cycles (not rounded) that ``nbytes`` take at the achieved bandwidth of accesses of ``access_bytes`` (0: a long stream)."""
     bandwidth = min(memory.achieved_bandwidth(access_bytes or inf), memory.bandwidth_bytes_per_s)
     return nbytes * clock_hz / bandwidth
-
-
-def combine(cycles: int, transfer: int, overlap: float | None) -> int:
-    """Cycles of a firing that computes for ``cycles`` and transfers for ``transfer``: their p-norm, p = ``overlap`` (None: the maximum)."""
-    longest = max(cycles, transfer)
-    if overlap is None or not cycles or not transfer:
-        return longest
-    if overlap == 1.0:
-        return cycles + transfer
-    scaled = (cycles / longest) ** overlap + (transfer / longest) ** overlap
-    return max(longest, ceil(longest * float(scaled ** (1.0 / overlap))))
 
 
 class Lowering:
@@ -192,7 +181,7 @@ class _Pass:
                 duration = max(by_port.values(), default=0) + cycles
                 by_port.pop(port, 0)
             else:
-                duration = combine(cycles, max(by_port.values(), default=0), stage.overlap)
+                duration = firing_cycles(cycles, max(by_port.values(), default=0), stage.overlap)
             own += segment.repeat * cycles
             holds = tuple([(self.resources.setdefault(PORT + name, len(self.resources)), held) for name, held in by_port.items() if held])
             segments.append((segment.repeat, duration, holds))

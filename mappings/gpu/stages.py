@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
-from mappings.dataflow import Alternative, Edge, Segment, Stage, Transfer
+from mappings.dataflow import Alternative, Edge, Segment, Stage, Transfer, firing_cycles
 
 MAX_WAVES = 4096
 """Firings of one stage; longer kernels take more than one wave per firing, which changes nothing but the rounding."""
@@ -138,17 +138,6 @@ def _waves(kernel: Kernel, place: Place, reads: Mapping[str, int], writes: Mappi
         segments.append(Segment(repeat, share, tuple(transfers)))
         total += repeat * firing_cycles(share, ceil(moved * rate), kernel.overlap)
     return tuple(segments), total
-
-
-def firing_cycles(cycles: int, transfer: int, overlap: float) -> int:
-    """(cycles^p + transfer^p)^(1/p), rounded up: what the simulator makes of such a firing."""
-    if not cycles or not transfer:
-        return max(cycles, transfer)
-    if overlap == 1.0:
-        return cycles + transfer
-    longest = max(cycles, transfer)
-    scaled = (cycles / longest) ** overlap + (transfer / longest) ** overlap
-    return max(longest, ceil(longest * float(scaled ** (1.0 / overlap))))
 
 
 def _whole(cycles: float) -> int:
