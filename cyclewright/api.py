@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 FIDELITIES = ("roofline", "tile", "cycle")
+SEARCHES = ("estimate", "play")
 Overrides = Sequence[str] | Mapping[str, object]
 
 
@@ -48,6 +49,7 @@ class Prepared:
         hardware_source: name or path that the device was loaded from; None if the caller gave a ``Hardware``.
         overrides: the caller's changes of the spec: dotted path to text with a unit or SI number.
         load_s: seconds that loading took.
+        search: ``estimate`` or ``play``, as in ``run``.
         asked: what the caller gave, for the command that makes the run again; defaults are left out, ``model`` and ``hardware`` are
             None where the caller gave an object.
     """
@@ -59,6 +61,7 @@ class Prepared:
     fidelity: str
     model_source: str
     load_s: float
+    search: str = "estimate"
     asked: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
@@ -88,6 +91,7 @@ def run(
     unknown_op: str = "refuse",
     interval: bool = False,
     accounting: str | None = None,
+    search: str = "estimate",
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -107,13 +111,15 @@ def run(
         interval: also evaluate the box of the spec's assumed numbers and fill ``Result.interval``.
         accounting: ``scalesim:calc`` or ``scalesim:user``: also count as SCALE-Sim does and fill ``Result.scalesim``
             (systolic arrays with a split scratchpad; the other numbers stay as they are).
+        search: ``estimate`` takes each operator's mapping by the mapper's ranking; ``play`` plays the mappings that it kept, fused chains
+            and branches side by side, and takes what runs fastest (slower to answer, never slower in the answer than layer by layer).
 
     Raises:
         CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
     """
     prepared = prepare(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
-        overrides=overrides, dims=dims, unknown_op=unknown_op,
+        overrides=overrides, dims=dims, unknown_op=unknown_op, search=search,
     )  # fmt: skip
     start = time.perf_counter()
     counted = _accounted(prepared, accounting)
@@ -150,10 +156,13 @@ def prepare(
     overrides: Overrides = (),
     dims: Mapping[str, int] | None = None,
     unknown_op: str = "refuse",
+    search: str = "estimate",
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
     if fidelity not in FIDELITIES:
         raise ArgumentError(f"unknown fidelity {fidelity!r}", where="fidelity", hint=did_you_mean(fidelity, FIDELITIES))
+    if search not in SEARCHES:
+        raise ArgumentError(f"unknown search {search!r}", where="search", hint=did_you_mean(search, SEARCHES))
     for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
@@ -180,11 +189,11 @@ def prepare(
     asked: dict[str, object] = {
         "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
         "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
-        "overrides": {path: str(value) for path, value in changes.items()},
+        "search": search, "overrides": {path: str(value) for path, value in changes.items()},
     }  # fmt: skip
-    defaults = {"batch": 1, "unknown_op": "refuse", "fidelity": "tile", "dims": {}, "overrides": {}}
+    defaults = {"batch": 1, "unknown_op": "refuse", "fidelity": "tile", "search": "estimate", "dims": {}, "overrides": {}}
     given = {key: value for key, value in asked.items() if key in ("model", "hardware") or value != defaults.get(key)}
-    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, given)
+    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, search, given)
 
 
 def overrides_of(overrides: Overrides) -> dict[str, object]:
@@ -229,6 +238,11 @@ def plan(prepared: Prepared, hardware: Hardware | None = None) -> Plan:
     start = time.perf_counter()
     mapped = map_graph(prepared.graph, hardware or prepared.hardware)
     middle = time.perf_counter()
+    if prepared.search == "play":
+        from simulator import search
+
+        found = search(mapped, fidelity=prepared.fidelity)
+        return Plan(found.mapped, found.schedule, middle - start, time.perf_counter() - middle)
     schedule = trivial_schedule(mapped)
     return Plan(mapped, schedule, middle - start, time.perf_counter() - middle)
 

@@ -201,6 +201,7 @@ class MappedOperator:
         macs: dense MACs; ``executed_macs``: MACs really issued (sparsity exploited, padding not counted).
         compute_format: rate name of the arithmetic (``bf16``); ``pattern``: sparsity pattern exploited (``dense``).
         reads, writes: tensor to compulsory bytes in this operator (each operand once).
+        members: of an operator that stands for several ones run together (``mappings.groups``): those, as they are mapped alone.
     """
 
     operator: str
@@ -216,6 +217,7 @@ class MappedOperator:
     pattern: str = "dense"
     reads: Mapping[str, int] = field(default_factory=dict)
     writes: Mapping[str, int] = field(default_factory=dict)
+    members: tuple[MappedOperator, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
         ContractError: a mapper's answer is not usable, naming mapper and operator.
     """
     run = _Run(hardware)
-    parts = _parts(graph)
-    roots = _view_roots([node for part in parts if not isinstance(part, Repeat) for node in part])
+    parts = parts_of(graph)
+    roots = view_roots([node for part in parts if not isinstance(part, Repeat) for node in part])
     needed: list[set[str]] = []
     later = {roots.get(name, name) for name in graph.outputs}
     for part in reversed(parts):
@@ -56,7 +56,8 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
     return MappedGraph(graph, hardware, tuple(blocks), run.notes())
 
 
-def _parts(graph: OperatorGraph) -> list[Repeat | list[Operator]]:
+def parts_of(graph: OperatorGraph) -> list[Repeat | list[Operator]]:
+    """What becomes a block each, in order: repeats of operators only, and the stretches of operators between them."""
     parts: list[Repeat | list[Operator]] = []
     for node in graph.nodes:
         if isinstance(node, Repeat):
@@ -69,7 +70,7 @@ def _parts(graph: OperatorGraph) -> list[Repeat | list[Operator]]:
     return parts
 
 
-def _view_roots(operators: list[Operator]) -> dict[str, str]:
+def view_roots(operators: list[Operator]) -> dict[str, str]:
     """Output of a view to the tensor whose bytes it names (through chains of views)."""
     roots: dict[str, str] = {}
     for operator in operators:
@@ -96,7 +97,7 @@ def _straight_block(
 def _repeat_block(run: _Run, repeat: Repeat, outer_roots: dict[str, str]) -> MappedBlock:
     body = repeat.body
     operators = tuple(node for node in body.nodes if isinstance(node, Operator))
-    roots = _view_roots(list(operators))
+    roots = view_roots(list(operators))
     mapped = tuple(run.mapped(operator, body.tensors, roots) for operator in operators)
     own = tensors_of(operators, body.tensors)
     for tensor in [*own]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulator.assemble import simulate
     from simulator.result import OperatorResult, Result, Span
+    from simulator.selection import search
     from simulator.stored import from_json, to_json
     from simulator.tables import operators_csv, trace_json
 
@@ -22,12 +23,24 @@ _HOME = {
     "Span": "simulator.result",
     "from_json": "simulator.stored",
     "operators_csv": "simulator.tables",
+    "search": "simulator.selection",
     "simulate": "simulator.assemble",
     "to_json": "simulator.stored",
     "trace_json": "simulator.tables",
 }
 
-__all__ = ["CYCLEWRIGHT_PACKAGE", "OperatorResult", "Result", "Span", "from_json", "operators_csv", "simulate", "to_json", "trace_json"]
+__all__ = [
+    "CYCLEWRIGHT_PACKAGE",
+    "OperatorResult",
+    "Result",
+    "Span",
+    "from_json",
+    "operators_csv",
+    "search",
+    "simulate",
+    "to_json",
+    "trace_json",
+]
 
 
 def __getattr__(name: str) -> object:

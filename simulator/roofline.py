@@ -36,6 +36,12 @@ def compute_seconds(item: MappedOperator, hardware: Hardware) -> dict[str, float
     Raises:
         ContractError: the operator's unit is not in the hardware or has no rate for its format.
     """
+    if item.members:
+        together: dict[str, float] = {}
+        for member in item.members:
+            for resource, spent in compute_seconds(member, hardware).items():
+                together[resource] = together.get(resource, 0.0) + spent
+        return together
     unit = hardware.units.get(item.unit)
     if unit is None:
         raise ContractError(f"runs on unit {item.unit!r}, which {hardware.name!r} does not have", where=item.operator)

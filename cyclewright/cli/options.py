@@ -51,6 +51,13 @@ _WORKLOAD = (
         "--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only."
     ),
     click.option("--fidelity", metavar="RUNG", default="tile", show_default=True, help="roofline, tile or cycle."),
+    click.option(
+        "--search",
+        metavar="HOW",
+        default="estimate",
+        show_default=True,
+        help="Mappings: estimate (the mapper's ranking), or play (play alternatives, fused chains and side-by-side branches).",
+    ),
 )
 set_option = click.option(
     "--set", "overrides", metavar="PATH=VALUE", multiple=True, help='Change a number of the spec: memory.hbm.bandwidth="4 TB/s".'
@@ -65,7 +72,7 @@ def output_option(forms: str) -> Callable[[Command], Command]:
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of ``cyclewright.run`` from the shared options; the other options are left alone."""
-    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity")
+    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search")
     return {**{name: options[name] for name in names}, "dims": read_dims(options["dims"]) or None}
 
 
