@@ -19,6 +19,7 @@ PUBLISHED = {  # (multiply-accumulates in millions, parameters, their tolerance)
     "efficientnet-b1": (687, 7_794_184, 0),  # torchvision's model page: 0.69 GMAC
     "mobilevig-ti": (662, 5_270_000, 0.001),  # summed by hand from the release's modules: 5.27 M, 0.66 GMAC
     "mobilevig-b": (2793, 26_870_000, 0.001),  # likewise 26.87 M, 2.79 GMAC
+    "spartan-t": (799.59, 3_820_296, 0),  # summed by hand from the release's modules; the abstract: 3.8 M
 }
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from workloads.graph import OperatorGraph
-from workloads.zoo import efficientvim, mobile, mobilevig
+from workloads.zoo import efficientvim, mobile, mobilevig, spartan
 from workloads.zoo.network import NATIVE_FORMAT, Network
 
 __all__ = ["NATIVE_FORMAT", "NETWORKS", "network"]
@@ -55,6 +55,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **mobile.NETWORKS,
         **mobilevig.NETWORKS,
         **efficientvim.NETWORKS,
+        **spartan.NETWORKS,
     }
 )
 """Name to (builder of (batch, format), description)."""
