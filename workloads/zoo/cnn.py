@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from workloads.graph import OperatorGraph
-from workloads.zoo import efficientvim, mobile, mobilevig, spartan
+from workloads.zoo import efficientvim, keyword, mobile, mobilevig, spartan, vit
 from workloads.zoo.network import NATIVE_FORMAT, Network
 
 __all__ = ["NATIVE_FORMAT", "NETWORKS", "network"]
@@ -56,6 +56,8 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **mobilevig.NETWORKS,
         **efficientvim.NETWORKS,
         **spartan.NETWORKS,
+        **vit.NETWORKS,
+        **keyword.NETWORKS,
     }
 )
 """Name to (builder of (batch, format), description)."""

@@ -1,0 +1,81 @@
+"""Vision transformers: ViT (Dosovitskiy et al. 2021) and DeiT (Touvron et al. 2021), patches of 16 x 16 pixels, 224 x 224 images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from workloads.builder import GraphBuilder
+from workloads.graph import Nest, Operand, OperatorGraph
+from workloads.nests import CONSTANT, axis, plain_axes
+from workloads.transformer_config import TransformerConfig
+from workloads.transformer_layers import Step, attention_block, linear, mlp_block, norm
+
+_PATCH = 16
+_SIZES = {
+    "deit-ti-16": (12, 192, 3, "DeiT-Ti/16"),
+    "deit-s-16": (12, 384, 6, "DeiT-S/16"),
+    "vit-b-16": (12, 768, 12, "ViT-B/16 (DeiT-B/16)"),
+    "vit-l-16": (24, 1024, 16, "ViT-L/16"),
+}
+"""Name to (layers, hidden, heads, title): ViT, table 1; DeiT, table 1."""
+
+
+def vit(variant: str, batch: int = 1, format: str = "fp32", image: int = 224, classes: int = 1000) -> OperatorGraph:
+    """A vision transformer with a class token, learned positions and pre-norm layers (one folded repeat).
+
+    ViT-B/16: 17.564 GMAC of patches, layers and attention, 0.77 MMAC of the head, 86.57 M parameters.
+    """
+    layers, hidden, heads, _ = _SIZES[variant]
+    tokens = (image // _PATCH) ** 2 + 1
+    config = TransformerConfig(
+        variant, "vit", layers, hidden, heads, heads, hidden // heads, 4 * hidden, classes,
+        gated=False, activation="gelu", norm="layernorm", qkv_bias=True, output_bias=True, mlp_bias=True, positions="none",
+        encoder=True, format=format,
+    )  # fmt: skip
+    step = Step(batch, tokens, tokens, 0)
+    meta: dict[str, str | int | float] = {
+        "phase": "inference", "batch": batch, "image_tokens": tokens, "format": format, "source": f"zoo:{variant}",
+    }  # fmt: skip
+    builder = GraphBuilder(variant, format, meta)
+    x = _patches(builder, builder.input("image", (batch, 3, image, image)), step, hidden)
+    body = GraphBuilder(f"{variant}.layer", format)
+    inner = body.input("x", (step.rows, hidden))
+    attended = attention_block(body, config, step, norm(body, config, inner, "attention_norm"))
+    middle = body.elementwise("add", (inner, attended), "attention_residual")
+    made = mlp_block(body, config, norm(body, config, middle, "mlp_norm"), "mlp_out", config.intermediate)
+    result = body.elementwise("add", (middle, made), "y")
+    body.output(result)
+    builder.repeat("layers", body.build(), layers, carried=((result, inner),), inputs={inner: x}, outputs={result: "hidden"})
+    first = builder.copy(
+        "hidden", "class_row", (batch, hidden), (axis(("d0", tokens)), axis(("d1", 1))),
+        read_bytes=builder["hidden"].stored_bytes // tokens, attributes={"function": "slice"},
+    )  # fmt: skip
+    builder.output(linear(builder, config, norm(builder, config, first, "final_norm"), "head", classes, bias=True))
+    return builder.build()
+
+
+def _patches(builder: GraphBuilder, image: str, step: Step, hidden: int) -> str:
+    """Patch embedding, class token in front and learned positions: (batch x tokens, hidden)."""
+    weight = builder.weight("patches.weight", (hidden, 3, _PATCH, _PATCH))
+    patches = builder.conv(image, weight, "patches", bias=builder.weight("patches.bias", (hidden,)), strides=_PATCH)
+    flat = builder.view(patches, "patches_flat", (step.batch, hidden, step.tokens - 1))
+    token = builder.weight("class_token", (hidden,))
+    sequence = builder.tensor("sequence", (step.batch, step.tokens, hidden))
+    b, s, d = plain_axes(("b", "s", "d"))
+    rows = (("b", step.batch), ("s", step.tokens - 1), ("d", hidden))
+    first = Nest(
+        (("b", step.batch), ("d", hidden)), "copy", (Operand(token, (d,)),), (Operand(sequence, (b, CONSTANT, d)),)
+    )  # fmt: skip
+    rest = Nest(rows, "copy", (Operand(flat, (b, d, s)),), (Operand(sequence, (b, axis(("s", 1), offset=1), d)),))
+    builder.operator("copy", (token, flat), (sequence,), (first, rest), attributes={"function": "concat"})
+    positions = builder.weight("positions", (1, step.tokens, hidden))
+    embedded = builder.elementwise("add", (sequence, positions), "embedded")
+    return builder.view(embedded, "tokens", (step.rows, hidden))
+
+
+NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = MappingProxyType(
+    {name: (partial(vit, name), f"{title}, 224 x 224") for name, (_, _, _, title) in _SIZES.items()}
+)
+"""Name to (builder of (batch, format), description)."""
