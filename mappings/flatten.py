@@ -23,7 +23,7 @@ def flat_repeat(repeat: Repeat) -> Repeat:
     """
     while any(isinstance(node, Repeat) for node in repeat.body.nodes):
         merged = _merged(repeat)
-        repeat = merged if merged is not None else replace(repeat, body=_unrolled(repeat.body))
+        repeat = merged if merged is not None else replace(repeat, body=unrolled(repeat.body))
     return repeat
 
 
@@ -43,7 +43,12 @@ def _merged(repeat: Repeat) -> Repeat | None:
     return Repeat(repeat.name, inner.body, repeat.count * inner.count, inner.carried, inner.shared, inputs, outputs)
 
 
-def _unrolled(graph: OperatorGraph) -> OperatorGraph:
+def unrolled(graph: OperatorGraph) -> OperatorGraph:
+    """``graph`` with each outermost repeat written out, round after round.
+
+    Raises:
+        UnsupportedError: that makes more than ``UNROLL_LIMIT`` operators.
+    """
     nodes: list[Operator | Repeat] = []
     tensors = dict(graph.tensors)
     for node in graph.nodes:
