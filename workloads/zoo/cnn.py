@@ -8,7 +8,7 @@ from functools import partial
 from types import MappingProxyType
 
 from workloads.graph import OperatorGraph
-from workloads.zoo import efficientvim, keyword, mobile, mobilevig, spartan, vit
+from workloads.zoo import densenet, efficientvim, keyword, mobile, mobilevig, spartan, vit
 from workloads.zoo.network import NATIVE_FORMAT, Network
 
 __all__ = ["NATIVE_FORMAT", "NETWORKS", "network"]
@@ -52,6 +52,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
     {
         "resnet50": (resnet50, "ResNet-50 v1.5, 224 x 224"),
         "vgg19": (vgg19, "VGG-19, 224 x 224"),
+        **densenet.NETWORKS,
         **mobile.NETWORKS,
         **mobilevig.NETWORKS,
         **efficientvim.NETWORKS,
