@@ -194,6 +194,15 @@ _SIMD: Mapping[str, Attribute | Group] = {
     "loads": Group(
         "what one core gets from a cache, by the cache's name; its bandwidth if absent", each=_positive("bandwidth", "of one core")
     ),
+    "functions": Group("vector instructions of a function per vector, where above its count", each=_positive("number", "instructions")),
+    "translation": Group(
+        "first-level table of page translations of one core; no cost if absent",
+        {
+            "entries": _count("pages that it holds", required=True),
+            "page": _positive("bytes", "size of a page", required=True),
+            "miss": _amount("time", "time until the next level answers"),
+        },
+    ),
     "loop_order": _word("outer loop of matrix products: rows of results, columns, or the best for each", "rows", "columns", "best"),
     "tile": Group(
         "register tiles of the kernels",

@@ -50,6 +50,7 @@ class Core:
         efficiency: share of these rates that kernels reach; ``overlap``: p of the norm over arithmetic and the levels of memory.
         rows, vectors: register tile of matrix products: rows of results x vector registers per row.
         pixels: vector registers of pixels that a sparse kernel works on at a time.
+        translation_entries: pages whose addresses the first-level table holds; ``translation_cycles``: until the next level answers a miss.
     """
 
     unit: ComputeUnit
@@ -66,6 +67,9 @@ class Core:
     vectors: int
     pixels: int
     loop_order: str
+    translation_entries: int = 0
+    page_bytes: float = 4096.0
+    translation_cycles: float = 0.0
 
     def lanes(self, format_name: str) -> int:
         """Multiply-accumulates of one instruction in a format, from the unit's rate."""
@@ -91,6 +95,15 @@ class Core:
     def through(self, level: int, streams: Iterable[Stream]) -> float:
         """Bytes that cache ``level`` (1 or more) hands inwards: each stream once, and at each pass if it does not fit the cache inside."""
         return sum(stream.size * (1.0 if self.fits(level - 1, stream.size) else stream.passes) for stream in streams)
+
+    def translation(self, visits: float, pages: float) -> float:
+        """Cycles in which ``visits`` to one of ``pages`` in no lasting order wait for the next level of translations.
+
+        A visit finds its page in the table with the share of the pages that the table holds; misses are served one by one.
+        """
+        if not self.translation_entries or pages <= self.translation_entries:
+            return 0.0
+        return visits * (1.0 - self.translation_entries / pages) * self.translation_cycles
 
     def norm(self, parts: Iterable[float]) -> float:
         """Time of parts that overlap with power ``overlap``: their sum at 1, towards their maximum as it grows."""
@@ -122,6 +135,9 @@ def read_core(unit: ComputeUnit, hardware: Hardware) -> Core:
         vectors=int(number("tile.vectors", 2)),
         pixels=int(number("tile.pixels", 4)),
         loop_order=str(parameters.get("loop_order", "best")),
+        translation_entries=int(number("translation.entries", 0)),
+        page_bytes=number("translation.page", 4096.0),
+        translation_cycles=number("translation.miss", 0.0) * unit.clock_hz,
     )
 
 

@@ -24,6 +24,8 @@ _TILE_CALL = 10
 """Pointers and counters set up for a tile of results."""
 _INDEX = 2
 """Per block of a sparse matrix: load the step to its activations, add it to the pointer."""
+_PREFETCH = 1
+"""Per term of a block: the pixels behind these are asked for (since the library's first release, so in all published timings)."""
 _INDEX_BYTES = 4
 
 
@@ -59,6 +61,7 @@ class Cost:
         loaded: bytes between registers and innermost cache, all cores together.
         weight_passes, activation_passes: how often they come from off chip.
         weight_bytes: bytes of one pass over the weights in the form that the kernel reads.
+        translation: cycles in which the slowest core waits for addresses of pages.
     """
 
     cycles: float
@@ -67,6 +70,7 @@ class Cost:
     weight_passes: int = 1
     activation_passes: int = 1
     weight_bytes: int = 0
+    translation: float = 0.0
 
 
 def shared_out(units: int, unit_cycles: float, threads: int) -> float:
@@ -149,21 +153,26 @@ def sparse(product: Product, core: Core, lanes: int) -> Cost:
     """Sparse weights times dense pixels, channels outermost in memory: for each piece of pixels, all kept blocks, row by row.
 
     Each block decodes one index, loads the activations of its terms and the weights, and adds to ``block rows`` x pixels results.
-    More rows in a block use the same activations and the same index for more products.
+    More rows in a block use the same activations and the same index for more products. The map of a channel is ``m`` values long, so each
+    block goes to another map and, where the maps of all channels are many pages, to a page that the core must look up again; so does each
+    row of results. Pages of consecutive blocks differ: rows keep their terms in ascending order.
     """
     rows, terms = product.block
     blocks = product.kept / (product.batch * rows * terms)
     element = core.vector_bytes / lanes
     weight_bytes = ceil(product.kept * element + product.batch * (blocks + ceil(product.n / rows)) * _INDEX_BYTES)
     groups = ceil(product.n / rows)
-    total = loaded = activations = again = 0.0
+    total = loaded = activations = again = waiting = 0.0
+    plane = product.m * element / core.page_bytes
+    pages = (product.k + product.n) * plane if plane < 1.0 else float(product.k + product.n)
+    visits = _pages_visited(blocks, groups, terms, product.k, plane) + groups * min(rows, max(1.0, rows * plane))
     count = 0
     room = core.caches[0].size_bytes * CACHE_SHARE
     for pixels, pieces in sparse_pixels(product.m, core, lanes).items():
         vectors = ceil(pixels / lanes)
         block = Work(
             arithmetic=vectors * rows * terms,
-            instructions=vectors * terms + terms * ceil(rows / lanes) + vectors * rows * terms + _INDEX + _LOOP,
+            instructions=vectors * terms + terms * ceil(rows / lanes) + vectors * rows * terms + terms * _PREFETCH + _INDEX + _LOOP,
             loaded=terms * (min(pixels * element, vectors * core.vector_bytes) + max(SCALAR_BYTES, rows * element)) + SCALAR_BYTES,
             chain=float(terms),
         )
@@ -179,12 +188,28 @@ def sparse(product: Product, core: Core, lanes: int) -> Cost:
         touched = blocks * terms * pixels * element
         activations += product.batch * pieces * min(slice_bytes, touched)
         again += product.batch * pieces * max(0.0, touched - slice_bytes) * (1.0 - min(1.0, room / slice_bytes))
+        waiting += shared_out(product.batch * pieces, core.translation(visits, pages), core.threads)
         count += pieces
     last = len(core.caches) - 1
     one = weight_bytes / product.batch
     streams = (Stream(one, count * product.batch), Stream(activations), Stream(again), Stream(float(product.out_bytes)))
     passes = 1 if core.fits(last, one) else ceil(count / core.threads)
-    return Cost(total, streams, loaded, weight_passes=passes, weight_bytes=weight_bytes)
+    return Cost(total, streams, loaded, weight_passes=passes, weight_bytes=weight_bytes, translation=waiting)
+
+
+def _pages_visited(blocks: float, groups: int, terms: int, k: int, plane: float) -> float:
+    """Changes of page while all blocks are worked on once: each group of rows goes through the maps of its terms in ascending order.
+
+    Args:
+        plane: pages that the map of one channel takes. Below one, several maps share a page; the terms of a group are taken as spread
+            at random, so that of ``p`` pages, ``t`` terms meet ``p (1 - (1 - 1 / p)^t)``.
+    """
+    each = blocks * terms / groups
+    if plane >= 1.0:
+        return each * groups
+    pages = max(1.0, k * plane)
+    missed: float = (1.0 - 1.0 / pages) ** each
+    return groups * pages * (1.0 - missed)
 
 
 def sweep(points: int, operations: float, reads: int, writes: int, core: Core, lanes: int) -> Cost:

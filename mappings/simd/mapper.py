@@ -73,6 +73,7 @@ class _Total:
     """Sum of the costs of an operator's nests."""
 
     cycles: float
+    translation: float
     loaded: float
     through: tuple[float, ...]
     reads: Mapping[str, int]
@@ -101,7 +102,8 @@ class _Run:
         """One loop order, as stages."""
         core, unit, hardware = self.core, self.core.unit, self.hardware
         total = self._total(columns_outer)
-        at_unit = [total.cycles, *(core.level_cycles(level, moved) for level, moved in enumerate(total.through, start=1))]
+        levels = [core.level_cycles(level, moved) for level, moved in enumerate(total.through, start=1)]
+        at_unit = [total.cycles, total.translation, *levels]
         ratio = hardware.clock_hz / unit.clock_hz
         cycles = max(core.norm(at_unit) * ratio, self._floor())
         overhead = float(unit.parameters.get("operator_overhead", 0.0))
@@ -111,7 +113,9 @@ class _Run:
         moved = sum(total.reads.values()) + sum(self.writes.values())
         transfer = moved * hardware.clock_hz / hardware.dram.achieved_bandwidth(moved or 1)
         breakdown = {"overhead": ceil(overhead * hardware.clock_hz), "instructions": ceil(total.cycles * ratio)}
-        breakdown |= {f"cache {cache.name}": ceil(part * ratio) for cache, part in zip(core.caches[1:], at_unit[1:], strict=True)}
+        breakdown |= {f"cache {cache.name}": ceil(part * ratio) for cache, part in zip(core.caches[1:], levels, strict=True)}
+        if total.translation:
+            breakdown["translation"] = ceil(total.translation * ratio)
         breakdown[f"memory {hardware.dram.name}"] = ceil(transfer)
         outer = core.caches[-1].size_bytes
         return Alternative(
@@ -131,7 +135,7 @@ class _Run:
         return max(vector, 0.0) * self.hardware.clock_hz
 
     def _total(self, columns_outer: bool) -> _Total:
-        cycles = loaded = 0.0
+        cycles = translation = loaded = 0.0
         through = [0.0] * (len(self.core.caches) - 1)
         reads = dict(self.reads)
         after_product = False
@@ -144,10 +148,11 @@ class _Run:
             else:
                 cost = self._sweep(nest)
             cycles += cost.cycles
+            translation += cost.translation
             loaded += cost.loaded
             for level in range(1, len(self.core.caches)):
                 through[level - 1] += self.core.through(level, cost.streams)
-        return _Total(cycles, loaded, tuple(through), reads)
+        return _Total(cycles, translation, loaded, tuple(through), reads)
 
     def _folded(self, nest: Nest) -> bool:
         """Whether the product before does this on its way: a scale or bias per channel, bounds."""

@@ -76,11 +76,42 @@ def test_three_channels_load_one_by_one():
 
 
 def test_sparse_by_hand():
-    """16 pixels, 2 outputs, 3 kept weights. Each: 4 loads, 1 weight, 4 multiply-accumulates, 2 of index, 2 of loop: 13 instructions, 6.5
-    cycles. Each output: 16 of clamp, start and store, 1 bias, 1 count, 2 of loop: 20, so 10 cycles."""
-    assert sparse(product(16, 2, 4, kept=3, block=(1, 1)), core(), 4).cycles == 3 * 6.5 + 2 * 10
-    # blocks of two: 4 + 1 + 8 + 4 = 17 instructions for twice the products; both outputs together 32 + 2 + 1 + 2 = 37
-    assert sparse(product(16, 2, 4, kept=4, block=(2, 1)), core(), 4).cycles == 2 * 8.5 + 18.5
+    """16 pixels, 2 outputs, 3 kept weights. Each: 4 loads, 1 weight, 4 multiply-accumulates, 1 prefetch, 2 of index, 2 of loop:
+    14 instructions, 7 cycles. Each output: 16 of clamp, start and store, 1 bias, 1 count, 2 of loop: 20, so 10 cycles."""
+    assert sparse(product(16, 2, 4, kept=3, block=(1, 1)), core(), 4).cycles == 3 * 7 + 2 * 10
+    # blocks of two: 4 + 1 + 8 + 1 + 4 = 18 instructions for twice the products; both outputs together 32 + 2 + 1 + 2 = 37
+    assert sparse(product(16, 2, 4, kept=4, block=(2, 1)), core(), 4).cycles == 2 * 9 + 18.5
+
+
+def test_maps_of_many_pages_are_looked_up_again():
+    """Maps of 1024 pixels are one page each. 96 + 96 maps, a table of 48: three of four visits miss, 7 cycles each.
+
+    Per piece of 16 pixels: 96 x 96 / 8 kept weights and 96 rows of results are one visit each; there are 64 pieces.
+    """
+    kept = 96 * 96 // 8
+    cost = sparse(product(1024, 96, 96, kept=kept, block=(1, 1)), core(), 4)
+    assert cost.translation == pytest.approx(64 * (kept + 96) * 0.75 * 7)
+    blocked = sparse(product(1024, 96, 96, kept=kept, block=(4, 1)), core(), 4)  # four rows a visit, stores as before
+    assert blocked.translation == pytest.approx(64 * (kept / 4 + 96) * 0.75 * 7)
+
+
+def test_few_pages_are_never_looked_up_again():
+    """24 + 24 maps of a page fill the table of 48; 1 + 1 more do not fit. Maps of 49 pixels share pages: 96 of them are 4.6 pages."""
+    assert sparse(product(1024, 24, 24, kept=72, block=(1, 1)), core(), 4).translation == 0
+    assert sparse(product(1024, 25, 25, kept=75, block=(1, 1)), core(), 4).translation > 0
+    assert sparse(product(49, 96, 96, kept=1152, block=(1, 1)), core(), 4).translation == 0
+
+
+def test_small_maps_meet_each_page_once_per_row():
+    """Maps of 256 pixels: four to a page, so 512 + 512 maps are 256 pages. A dense row of terms meets all 128 of its pages."""
+    cost = sparse(product(256, 512, 512, kept=512 * 512, block=(1, 1)), core(), 4)
+    visits = 512 * 128 * (1 - (1 - 1 / 128) ** 512) + 512
+    assert cost.translation == pytest.approx(16 * visits * (1 - 48 / 256) * 7)
+
+
+def test_without_a_table_nothing_waits():
+    plain = replace(core(), translation_entries=0)
+    assert sparse(product(4096, 256, 256, kept=6000, block=(1, 1)), plain, 4).translation == 0
 
 
 def test_pieces_of_pixels():
