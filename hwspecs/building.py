@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hwspecs.dram import build_dram
 from hwspecs.hardware import ComputeUnit, Hardware, Leaf, Link, Memory
@@ -40,6 +41,7 @@ def build(header: Mapping[str, str], leaves: Mapping[str, Leaf]) -> Hardware:
         else:
             single[path] = leaf
     clock = float(single["clock"].value)
+    cores = int(single["cores"].value) if "cores" in single else 1
 
     def number(path: str, default: float = 0.0) -> float:
         return float(si_value(single[path], clock)) if path in single else default
@@ -51,7 +53,7 @@ def build(header: Mapping[str, str], leaves: Mapping[str, Leaf]) -> Hardware:
         family=header.get("family", ""),
         clock_hz=clock,
         default_format=str(single["default_format"].value),
-        units={name: _unit(name, below, clock) for name, below in tree["unit"].items()},
+        units={name: all_cores(_unit(name, below, clock), cores) for name, below in tree["unit"].items()},
         memories={memory.name: memory for memory in sorted(memories, key=lambda memory: not memory.off_chip)},
         links={name: _link(name, below, clock) for name, below in tree["link"].items()},
         specials={name: {key: si_value(leaf, clock) for key, leaf in below.items()} for name, below in tree["special"].items()},
@@ -62,7 +64,16 @@ def build(header: Mapping[str, str], leaves: Mapping[str, Leaf]) -> Hardware:
         area_mm2=number("area") if "area" in single else None,
         leaves=leaves,
         digest=digest(header["name"], leaves),
+        cores=cores,
     )
+
+
+def all_cores(unit: ComputeUnit, cores: float) -> ComputeUnit:
+    """``unit`` with its rates times ``cores`` (1/n: those of one core of n)."""
+    if cores == 1:
+        return unit
+    rates = {key: rate * cores for key, rate in unit.rates.items()}
+    return replace(unit, rates=rates, vector_rates={key: rate * cores for key, rate in unit.vector_rates.items()})
 
 
 def digest(name: str, leaves: Mapping[str, Leaf]) -> str:
@@ -104,8 +115,9 @@ def _memory(name: str, leaves: Mapping[str, Leaf], clock: float) -> Memory:
 def _link(name: str, leaves: Mapping[str, Leaf], clock: float) -> Link:
     value = {key: si_value(leaf, clock) for key, leaf in leaves.items()}
     return Link(
-        name, float(value["bandwidth"]), float(value.get("latency", 0.0)), float(value.get("energy", 0.0)), str(value.get("topology", ""))
-    )
+        name, float(value["bandwidth"]), float(value.get("latency", 0.0)), float(value.get("energy", 0.0)), str(value.get("topology", "")),
+        bool(value.get("multicast", False)),
+    )  # fmt: skip
 
 
 def _unit(name: str, leaves: Mapping[str, Leaf], base_clock: float) -> ComputeUnit:

@@ -20,6 +20,10 @@ def check(leaves: Leaves, memories: str) -> list[SpecError]:
     """All faults between leaves; ``memories`` is the place of the ``memory`` mapping."""
     units = _names(leaves, "unit")
     errors = [*_units(leaves, units), *_memories(leaves, memories), *_caches(leaves, units)]
+    cores = leaves.get("cores")
+    if cores is not None and float(cores.value) > 1 and "link.noc.bandwidth" not in leaves:
+        hint = "write link: {noc: {bandwidth: \"64 B/cycle\"}}"
+        errors.append(located(cores.where, "cores", "several cores need a link named noc between them", hint))
     errors += _order(leaves, "power.static", "power.max", "static power above the board limit", "give the idle power")
     return errors
 

@@ -181,13 +181,20 @@ class ComputeUnit:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link to other devices: one-way bandwidth, latency, energy."""
+    """A link to other devices, or (by the name ``noc``) between the cores of this one: one-way bandwidth, latency, energy.
+
+    Attributes:
+        bandwidth_bytes_per_s: one direction; of a NoC what it carries in all (a bus, or the cut of a mesh).
+        energy_j_per_byte: of one byte that arrives.
+        multicast: one transfer reaches several cores.
+    """
 
     name: str
     bandwidth_bytes_per_s: float
     latency_s: float = 0.0
     energy_j_per_byte: float = 0.0
     topology: str = ""
+    multicast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +211,8 @@ class Hardware:
         static_power_w: power that flows whether or not anything runs; max_power_w: board limit or None.
         leaves: dotted path to ``Leaf``, every number of the spec after overrides.
         digest: sha256 over the leaves, for provenance.
+        cores: identical cores, each with its own copy of every unit and on-chip memory; they share the off-chip memory and are joined
+            by the link ``noc``. Rates of units are those of all cores together; on-chip memories are as one core has them.
     """
 
     name: str
@@ -222,6 +231,7 @@ class Hardware:
     area_mm2: float | None
     leaves: Mapping[str, Leaf]
     digest: str
+    cores: int = 1
 
     @property
     def primary(self) -> ComputeUnit:

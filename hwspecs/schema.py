@@ -328,12 +328,13 @@ MEMORY = Group(
 DRAM_GROUPS = ("geometry", "timing", "controller", "command_energy")
 """Parts of a memory that only the cycle rung reads, besides ``part`` and ``part_count``."""
 LINK = Group(
-    "a link to other devices",
+    "a link to other devices; the one named noc joins the cores of this device",
     {
-        "bandwidth": _positive("bandwidth", "bandwidth of one direction", required=True),
+        "bandwidth": _positive("bandwidth", "bandwidth of one direction; of a noc all that it carries at once", required=True),
         "latency": _amount("time", "latency of a message"),
         "energy": _amount("energy_per_byte", "energy of moving data"),
-        "topology": _word("how devices are joined: all_to_all, ring, mesh, switch"),
+        "topology": _word("how devices are joined: all_to_all, ring, mesh, switch, bus"),
+        "multicast": Attribute("flag", "one transfer reaches several cores; false if absent"),
     },
 )
 TOP = Group(
@@ -341,6 +342,7 @@ TOP = Group(
     {
         "default_format": _word("number format that models run in where the user names none", required=True),
         "clock": _positive("frequency", "base clock: cycles of schedules and results count it", required=True),
+        "cores": _count("identical cores, each with all units and on-chip memories of its own; 1 if absent", high=256),
         "unit": Group("compute units; operators go to the first one", each=Group("a compute unit"), required=True),
         "memory": Group("memories, the off-chip one first, then towards the units", each=MEMORY, required=True),
         "link": Group("links", each=LINK),

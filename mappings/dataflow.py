@@ -20,6 +20,9 @@ from workloads.graph import OperatorGraph, Tensor
 
 PORT = "port:"
 """Prefix of the pseudo-unit of a memory port: a stage on ``port:hbm`` only moves bytes, its cycles come from the memory's bandwidth."""
+LINK = "link:"
+"""Prefix of the pseudo-unit of a link between cores: a stage on ``link:noc`` carries bytes in its own cycles; where they come from or go to
+off-chip memory, its firing holds the link and the port together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class Alternative:
             (``sm.mac.bf16``) and ``<memory>.read.byte`` / ``<memory>.write.byte`` for on-chip memories.
         breakdown: named parts of the time in cycles (``compute``, ``l2``, ``launch``), for ``--explain``.
         notes: warnings that a report must show.
+        queues: independent queues (one per core, one per branch) that its stages wait in: a port or link serves several requesters, and
+            looks at a bounded number of stages of each.
     """
 
     name: str
@@ -128,6 +133,7 @@ class Alternative:
     actions: Mapping[str, float] = field(default_factory=dict)
     breakdown: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    queues: int = 1
 
 
 class PlannedLater(Alternative):
@@ -142,12 +148,13 @@ class PlannedLater(Alternative):
     def __init__(
         self, name: str, working_set_bytes: int, cycles_estimate: int, notes: tuple[str, ...], build: Callable[[], Alternative]
     ) -> None:
-        """``build`` gives an alternative with the same name, working set, estimate and notes."""
+        """``build`` gives an alternative with the same name, working set, estimate and notes, and one queue."""
         put = object.__setattr__
         put(self, "name", name)
         put(self, "working_set_bytes", working_set_bytes)
         put(self, "cycles_estimate", cycles_estimate)
         put(self, "notes", notes)
+        put(self, "queues", 1)
         put(self, "_build", build)
         put(self, "_graph", None)
 

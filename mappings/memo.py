@@ -92,6 +92,8 @@ def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> Ma
 
 
 def _handed(alternative: Alternative, names: Mapping[str, str]) -> Alternative:
+    if alternative.queues > 1:
+        return _renamed(alternative, names)
     return PlannedLater(
         alternative.name,
         alternative.working_set_bytes,
@@ -112,6 +114,7 @@ def _renamed(alternative: Alternative, names: Mapping[str, str]) -> Alternative:
         alternative.actions,
         alternative.breakdown,
         alternative.notes,
+        alternative.queues,
     )
 
 

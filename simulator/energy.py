@@ -1,6 +1,6 @@
 """Energy: on-chip actions that the mapper counted, off-chip bytes that the schedule left, static power over the latency.
 
-Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory, and ``static``. The bytes that the
+Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory and link, and ``static``. The bytes that the
 schedule keeps on chip cost one read (or write) of the on-chip memory each, beside the mapper's own count: an upper estimate.
 """
 
@@ -33,7 +33,7 @@ class EnergyModel:
         """Component and joules of one ``action``.
 
         Raises:
-            ContractError: the action names neither a unit nor a memory of the hardware.
+            ContractError: the action names no unit, memory or link of the hardware.
         """
         found = self._prices.get(action)
         if found is not None:
@@ -47,8 +47,11 @@ class EnergyModel:
             self._note_unpriced(memory, what.partition(".")[0])
             joules = memory.read_energy_j_per_byte if what == "read.byte" else memory.write_energy_j_per_byte
             component = owner
+        elif owner in self.hardware.links and what == "byte":
+            joules = self.hardware.links[owner].energy_j_per_byte
+            component = owner
         else:
-            raise ContractError(f"counts action {action!r}, which no unit or memory of {self.hardware.name!r} has", where=operator)
+            raise ContractError(f"counts action {action!r}, which no unit, memory or link of {self.hardware.name!r} has", where=operator)
         if joules is None:
             self.missing[action] = None
         self._prices[action] = (component, joules or 0.0)

@@ -1,7 +1,7 @@
 """From an alternative and the traffic that the schedule leaves to whole cycles per firing: the form that the kernels play.
 
-Resources are the names of units (``sm``, ``array``), one port per off-chip memory (``port:hbm``), and whatever other names mappers give
-their stages. A firing of a stage
+Resources are the names of units (``sm``, ``array``; ``array.0``, ``array.1`` on several cores), one port per off-chip memory
+(``port:hbm``), the link between cores (``link:noc``), and whatever other names mappers give their stages. A firing of a stage
 
 * on ``port:X`` lasts the time of its off-chip bytes at the achieved bandwidth, plus ``cycles`` (latency). If the schedule
   keeps all its tensors on chip, the firing lasts no time at all: neither bytes nor latency are paid;
@@ -23,7 +23,7 @@ from math import ceil, inf
 from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.errors import ContractError, InfeasibleError
 from hwspecs.vocabulary.records import dataclass
-from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage, firing_cycles
+from mappings.dataflow import LINK, PORT, Alternative, Edge, Segment, Stage, firing_cycles
 from simulator.dram import Commands, Move
 from simulator.ports import Ports
 
@@ -50,17 +50,19 @@ class Flow:
         stages: (home resource, ((repeat, cycles, ((resource, cycles), ...)), ...)) in program order.
         edges: (source, target, produced, consumed, initial, capacity) by stage number.
         resources: names of the resources; ``names``: names of the stages.
+        queues: see ``Alternative.queues``.
     """
 
     stages: tuple[FlowStage, ...]
     edges: tuple[FlowEdge, ...]
     resources: tuple[str, ...]
     names: tuple[str, ...]
+    queues: int = 1
 
     @property
-    def key(self) -> tuple[tuple[FlowStage, ...], tuple[FlowEdge, ...]]:
+    def key(self) -> tuple[tuple[FlowStage, ...], tuple[FlowEdge, ...], int]:
         """Flows of equal key play alike."""
-        return self.stages, self.edges
+        return self.stages, self.edges, self.queues
 
     @property
     def firings(self) -> int:
@@ -75,7 +77,7 @@ class Lowered:
     Attributes:
         read_bytes, written_bytes: off-chip memory to bytes that move, all firings.
         kept_read_bytes, kept_written_bytes: bytes whose off-chip transfer the schedule saved.
-        work: resource label (``compute:<unit>``, ``memory:<name>``, ``launch``) to cycles of its own work, waiting left out.
+        work: resource label (``compute:<unit>``, ``memory:<name>``, ``link:<name>``, ``launch``) to cycles of its own work, waiting left out.
     """
 
     flow: Flow
@@ -92,6 +94,13 @@ def transfer_cycles(memory: Memory, clock_hz: float, nbytes: int, access_bytes: 
     """Cycles (not rounded) that ``nbytes`` take at the achieved bandwidth of accesses of ``access_bytes`` (0: a long stream)."""
     bandwidth = min(memory.achieved_bandwidth(access_bytes or inf), memory.bandwidth_bytes_per_s)
     return nbytes * clock_hz / bandwidth
+
+
+def resource_label(unit: str) -> str:
+    """How results call a stage's unit: ``memory:<name>`` for a port, ``link:<name>`` for a link, else ``compute:<unit>``."""
+    if unit.startswith(PORT):
+        return f"memory:{unit[len(PORT) :]}"
+    return unit if unit.startswith(LINK) else f"compute:{unit}"
 
 
 class Lowering:
@@ -139,7 +148,7 @@ class Lowering:
         if len(numbers) < len(stages):
             raise ContractError(f"alternative {alternative.name!r} has two stages of one name", where=operator)
         edges = tuple([_edge(operator, edge, numbers) for edge in alternative.edges])
-        flow = _checked_length(Flow(stages, edges, tuple(one.resources), tuple(numbers)), operator)
+        flow = _checked_length(Flow(stages, edges, tuple(one.resources), tuple(numbers), alternative.queues), operator)
         return Lowered(flow, one.read_bytes, one.written_bytes, one.kept_read_bytes, one.kept_written_bytes, one.work, one.commands)
 
 
@@ -189,7 +198,7 @@ class _Pass:
             for resource, cycles in stage.work.items():
                 self._book(resource, cycles)
         elif own:
-            self._book(f"memory:{port}" if port is not None else LAUNCH if stage.name == LAUNCH else f"compute:{stage.unit}", own)
+            self._book(LAUNCH if stage.name == LAUNCH else resource_label(stage.unit), own)
         return home, tuple(segments)
 
     def _book(self, resource: str, cycles: int) -> None:
@@ -286,4 +295,5 @@ def chain(flows: list[Flow]) -> Flow:
         current = range(first, len(stages))
         edges.extend((source, target, 0, 0, 0, 0) for source in previous for target in current)
         previous = current
-    return _checked_length(Flow(tuple(stages), tuple(edges), tuple(resources), tuple(names)), "the unfolded program")
+    queues = max((flow.queues for flow in flows), default=1)
+    return _checked_length(Flow(tuple(stages), tuple(edges), tuple(resources), tuple(names), queues), "the unfolded program")

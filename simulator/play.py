@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Integers = NDArray[np.signedinteger[Any]]
 
 WINDOW = 8
-"""Stages that a free resource looks at, in program order."""
+"""Stages that a free resource looks at, in program order, of each queue of the graph (``Alternative.queues``)."""
 MAX_STEPS = 1 << 31
 """More firings than this in one graph, one by one, would take minutes. Firings that repeat are jumped over and not counted."""
 MAX_FIRINGS = 1 << 48
@@ -83,13 +83,17 @@ def play(flows: Sequence[Flow], operators: Sequence[str], *, window: int = WINDO
 
     Args:
         flows: what to play; ``operators``: what to call each in a message.
-        window: stages that a free resource looks at.
+        window: stages of each queue that a free resource looks at.
         record: also return the service order, which ``replay_order`` takes; nothing is jumped over then.
 
     Raises:
         InfeasibleError: a flow is deadlocked, or has more than 2^31 firings that no steady state saves; names the operator and the
             stages that wait.
     """
+    queues = {flow.queues for flow in flows}
+    if len(queues) > 1:
+        return _by_queues(flows, operators, sorted(queues), window, record)
+    window *= max(queues, default=1)
     import numpy as np
 
     from simulator.kernels import dataflow
@@ -119,6 +123,17 @@ def play(flows: Sequence[Flow], operators: Sequence[str], *, window: int = WINDO
         served = order[order_at[number] : order_at[number + 1]] if record else None
         results.append(Played(int(makespan[number]), tuple(firsts[a:b]), tuple(lasts[a:b]), served, int(stepped[number])))
     return results
+
+
+def _by_queues(flows: Sequence[Flow], operators: Sequence[str], queues: list[int], window: int, record: bool) -> list[Played]:
+    """The kernel takes one window for all: one call for each number of queues."""
+    results: list[Played | None] = [None] * len(flows)
+    for number in queues:
+        places = [place for place, flow in enumerate(flows) if flow.queues == number]
+        played = play([flows[place] for place in places], [operators[place] for place in places], window=window, record=record)
+        for place, one in zip(places, played, strict=True):
+            results[place] = one
+    return [one for one in results if one is not None]
 
 
 def _too_long(operator: str, firings: int) -> InfeasibleError:

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from mappings.dataflow import PORT
-from simulator.lowering import LAUNCH, FlowSegment
+from simulator.lowering import LAUNCH, FlowSegment, resource_label
 from simulator.program import Step, Timing
 from simulator.result import Span
 
@@ -52,8 +51,3 @@ def _held(segments: tuple[FlowSegment, ...]) -> dict[int, tuple[int, int]]:
         _, cycles, holds = segments[numbers[-1]]
         found[resource] = (late, early + cycles - sum(held for other, held in holds if other == resource))
     return found
-
-
-def resource_label(unit: str) -> str:
-    """How results call a stage's unit: ``memory:<name>`` for a port, else ``compute:<unit>``."""
-    return f"memory:{unit[len(PORT) :]}" if unit.startswith(PORT) else f"compute:{unit}"

@@ -17,6 +17,8 @@ def resource_name(resource: str) -> str:
         return f"{name} bandwidth"
     if head == "compute":
         return f"{name} arithmetic"
+    if head == "link":
+        return f"{name} bandwidth"
     if head == "vector":
         return f"{name} vector arithmetic"
     return _CAUSES.get(resource, resource)
