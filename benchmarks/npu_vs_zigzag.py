@@ -1,7 +1,6 @@
 """ZigZag 3.9.1 and cyclewright on AlexNet's layers, in one go: latency and energy side by side, and the ratio of CPU times.
 
-    python benchmarks/npu_vs_zigzag.py                  # three to five minutes, nearly all of it ZigZag's
-    python benchmarks/npu_vs_zigzag.py --lpf-limit 4    # half of that: a smaller search
+    python benchmarks/npu_vs_zigzag.py    # two to four minutes, nearly all of it ZigZag's
 
 ZigZag is installed from PyPI in an environment of its own (``--venv``, a temporary one by default), with ``six``, which it does not ask
 for. It maps its own ``alexnet.onnx`` on its own ``tpu_like`` accelerator; ours runs the same eight layers, one by one, on
