@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product as product_of
+from typing import TYPE_CHECKING
 
 from hwspecs.hardware import ComputeUnit
 from mappings.rates import nest_format, point_cost, vector_format
 from mappings.systolic.folds import OUTPUT, WEIGHT
 from mappings.systolic.problem import Product
-from mappings.systolic.tiles import ACCUMULATOR_BYTES, Array, Choice
+from mappings.systolic.row_stationary import TilePasses, word_bytes
+from mappings.systolic.tiles import ACCUMULATOR_BYTES, Choice
 from workloads.graph import Nest, Operator, Tensor
 
+if TYPE_CHECKING:
+    from mappings.systolic.setting import Setting
 
-def array_actions(product: Product, choice: Choice, array: Array, unit: str, chip: str, format_name: str) -> dict[str, float]:
+
+def array_actions(product: Product, choice: Choice, setting: Setting) -> dict[str, float]:
     """Multiply-accumulates, and bytes that the array reads from and writes to the scratchpad and that DRAM fills and drains.
 
     ======== ======================= ======================= ================ =======================
@@ -23,8 +29,12 @@ def array_actions(product: Product, choice: Choice, array: Array, unit: str, chi
     IS       M K tiles(N)            K N folds(M)            M N folds(K)     M N (folds(K) - 1)
     ======== ======================= ======================= ================ =======================
 
-    With one tile these are the counts of ``folds.sram_counts``.
+    With one tile these are the counts of ``folds.sram_counts``. Row-stationary arrays: ``row_stationary.Counts``. Where the array skips
+    zeros, the multiplications that it executes.
     """
+    array, unit, chip = setting.array, setting.unit.name, setting.site.chip
+    if choice.passes is not None:
+        return _row_actions(product, choice, choice.passes, setting)
     m, n, k = (product.size(group) for group in "mnk")
     split, flow = choice.split, choice.flow
     m_edge = array.rows if flow.rows == "m" else array.columns
@@ -41,9 +51,34 @@ def array_actions(product: Product, choice: Choice, array: Array, unit: str, chi
     sums = batch * m * n * (turns - 1) * ACCUMULATOR_BYTES
     result = batch * m * n * product.out.bytes_per_value
     return {
-        f"{unit}.mac.{format_name}": float(product.nest.macs),
+        f"{unit}.mac.{setting.format_name}": product.nest.macs * choice.executed,
         f"{chip}.read.byte": read + sums + moved["out"] + moved["spill"],
         f"{chip}.write.byte": result + sums + moved["a"] + moved["b"] + moved["spill"],
+    }
+
+
+def _row_actions(product: Product, choice: Choice, passes: TilePasses, setting: Setting) -> dict[str, float]:
+    """Actions of a row-stationary array: besides the scratchpad's, bytes of the cells' registers and of the networks between them."""
+    assert setting.registers is not None
+    unit, chip, moved = setting.unit.name, setting.site.chip, choice.moved
+    word = word_bytes(setting.format_name)
+    sum_word = setting.registers.sum_bytes
+    read = network = register = sums = 0.0
+    variants = [[(choice.split[group].outer * repeat, size) for repeat, size in choice.split[group].variants()] for group in "mnk"]
+    for (m_count, m), (n_count, n), (k_count, k) in product_of(*variants):
+        count = product.batch * m_count * n_count * k_count
+        words = passes.counts({"m": m, "n": n, "k": k})
+        read += count * (words.filter_reads + words.ifmap_reads) * word
+        sums += count * words.sums_written
+        register += count * ((words.filter_registers + words.ifmap_registers) * word + words.sum_registers * sum_word)
+        network += count * ((words.filter_delivered + words.ifmap_delivered) * word + words.sum_hops * sum_word)
+    outputs = product.batch * product.size("m") * product.size("n")
+    return {
+        f"{unit}.mac.{setting.format_name}": float(product.nest.macs),
+        f"{unit}.register.byte": register,
+        f"{unit}.network.byte": network,
+        f"{chip}.read.byte": read + (sums - outputs) * sum_word + moved["out"] + moved["spill"],
+        f"{chip}.write.byte": sums * sum_word + moved["a"] + moved["b"] + moved["spill"],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
@@ -14,18 +14,22 @@ from mappings.rates import served_format, wider
 from mappings.registry import Unmappable
 from mappings.systolic.attention import attention_alternatives, is_attention
 from mappings.systolic.counting import added, array_actions, vector_actions
+from mappings.systolic.packing import is_depthwise, side_by_side
 from mappings.systolic.problem import Product, products
+from mappings.systolic.row_stationary import search_rows, too_wide, word_bytes
 from mappings.systolic.setting import Setting, setting_of
+from mappings.systolic.skipping import Steps, streams
 from mappings.systolic.stages import Plan, plan
-from mappings.systolic.tiles import Array, Choice, TileSearch, flows_for
+from mappings.systolic.tiles import NO_STREAMS, Array, Choice, TileSearch, flows_for
 from workloads.graph import Operator, Tensor
 
 
 class SystolicMapper:
     """Serves kind ``systolic``: matrix products and convolutions on an R x C array with a scratchpad.
 
-    Parameters of the unit: ``rows``, ``columns``, ``dataflow`` (``output_stationary``, ``weight_stationary``,
-    ``input_stationary``, ``auto``: the best per operator). The scratchpad is the device's outermost on-chip memory, split into
+    Parameters of the unit: ``rows``, ``columns``, ``dataflow`` (``output_stationary``, ``weight_stationary``, ``input_stationary``,
+    ``row_stationary``, ``auto``: the best per operator), ``registers`` (of a row-stationary array), ``depthwise`` (``per_channel``,
+    ``diagonal``, ``vector``), ``skipping`` (of zeros). The scratchpad is the device's outermost on-chip memory, split into
     ``ifmap``, ``filter`` and ``ofmap`` or unified. Operators without a product are handed to ``unit.fallback``.
     """
 
@@ -51,12 +55,15 @@ class SystolicMapper:
         setting = self._settings.get((unit.name, format_name))
         if setting is None or setting.hardware is not hardware or setting.unit is not unit:
             setting = self._settings[unit.name, format_name] = setting_of(unit, hardware, format_name)
-        if is_attention(operator, found):
+        if setting.depthwise == "vector" and any(is_depthwise(product) for product in found):
+            return Unmappable("the spec runs depthwise convolutions on the vector unit")
+        if is_attention(operator, found) and flows_for(setting.dataflow):
             if setting.vector is None:
                 return Unmappable("the softmax between its products needs a vector unit as fallback")
             alternatives, rejected, reason = attention_alternatives(operator, tensors, found, setting)
+            share = 1.0
         else:
-            alternatives, rejected, reason = _alternatives(operator, tensors, found, setting, self._search)
+            alternatives, rejected, reason, share = _alternatives(operator, tensors, found, setting, self._search)
         if not alternatives:
             return Unmappable(reason)
         return MappedOperator(
@@ -66,7 +73,7 @@ class SystolicMapper:
             tuple(alternatives),
             tuple(rejected),
             macs=operator.macs,
-            executed_macs=operator.macs,
+            executed_macs=ceil(operator.macs * share),
             vector_ops=operator.vector_ops,
             compute_format=format_name,
             reads=reads,
@@ -85,21 +92,49 @@ def _compute_format(operator: Operator, tensors: Mapping[str, Tensor], found: Se
 
 def _alternatives(
     operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, tiles: TileSearch
-) -> tuple[list[Alternative], list[Rejected], str]:
+) -> tuple[list[Alternative], list[Rejected], str, float]:
+    """(alternatives, rejected, why there is none, least share of the multiplications that an alternative executes)."""
     choices: list[list[Choice]] = []
     rejected: list[Rejected] = []
-    for product in found:
-        fitting, failing = tiles.search(product, flows_for(setting.dataflow), setting.array)
+    skipped = [streams(product, operator, tensors, setting.skipping) if setting.skipping else NO_STREAMS for product in found]
+    for product, steps in zip(found, skipped, strict=True):
+        fitting, failing = _searched(product, operator, setting, tiles, steps)
         rejected.extend(_too_large(choice, setting.array) for choice in failing)
         if not fitting:
-            return [], rejected, _no_fit(failing, setting)
+            return [], rejected, _no_fit(product, failing, setting), 1.0
         kept, dominated = _pareto(fitting)
         rejected.extend(dominated)
         choices.append(kept)
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
     works = [_vector_work(product, operator, tensors, setting) for product in found]
-    notes = _notes(tensors, found)
-    return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, ""
+    notes = _notes(tensors, found, setting)
+    share = min([_executed(found, picked) for picked in combinations]) if any(skipped) else 1.0
+    return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, "", share
+
+
+def _executed(found: Sequence[Product], picked: Sequence[Choice]) -> float:
+    """Share of the dense multiplications of all products that are executed."""
+    macs = [product.nest.macs for product in found]
+    return sum([count * choice.executed for count, choice in zip(macs, picked, strict=True)]) / sum(macs)
+
+
+def _searched(
+    product: Product, operator: Operator, setting: Setting, tiles: TileSearch, steps: Mapping[str, Steps]
+) -> tuple[list[Choice], list[Choice]]:
+    """(candidates that fit, best first; those that do not) of all dataflows and packings that the spec offers."""
+    flows = flows_for(setting.dataflow)
+    fitting, failing = tiles.search(product, flows, setting.array, steps) if flows else ([], [])
+    more: list[tuple[list[Choice], list[Choice]]] = []
+    if setting.depthwise == "diagonal" and product.batch > 1 and operator.kind == "conv":
+        packed = [(flow, side_by_side(product, flow, setting.array)) for flow in flows]
+        more += [tiles.search(replace(product, pack=pack), (flow,), setting.array, steps) for flow, pack in packed if pack > 1]
+    if setting.registers is not None:
+        more.append(search_rows(product, setting.array, setting.registers, tiles, word_bytes(setting.format_name)))
+    if more:
+        fitting = [*fitting, *[choice for one, _ in more for choice in one]]
+        fitting.sort(key=lambda choice: (choice.rank, choice.bytes, choice.working_set))
+        failing = [*failing, *[choice for _, one in more for choice in one]]
+    return fitting, failing
 
 
 def _pareto(fitting: list[Choice]) -> tuple[list[Choice], list[Rejected]]:
@@ -127,7 +162,11 @@ def _buffers(choice: Choice, array: Array) -> str:
     return "the scratchpad's " + ", ".join(small)
 
 
-def _no_fit(failing: list[Choice], setting: Setting) -> str:
+def _no_fit(product: Product, failing: list[Choice], setting: Setting) -> str:
+    if not failing and setting.registers is not None:
+        reason = too_wide(product, setting.registers, word_bytes(setting.format_name))
+        if reason:
+            return reason
     if not failing:
         return "no tile of it keeps whole rows and fits the scratchpad"
     nearest = min(failing, key=lambda choice: choice.excess)
@@ -168,7 +207,7 @@ def _graph(
         stages.extend(made.stages)
         edges.extend(made.edges)
         plans.append(made)
-        on_array = array_actions(product, choice, setting.array, setting.unit.name, setting.site.chip, setting.format_name)
+        on_array = array_actions(product, choice, setting)
         actions = added(actions, on_array, work.actions)
     transfer = ceil(sum(item.moved_bytes for item in plans) / setting.array.bytes_per_cycle)
     breakdown = {
@@ -198,14 +237,14 @@ def _vector_work(product: Product, operator: Operator, tensors: Mapping[str, Ten
     return _VectorWork(cycles, vector_actions(nests, operator, tensors, setting.vector or setting.unit, setting.site.vector))
 
 
-def _notes(tensors: Mapping[str, Tensor], found: Sequence[Product]) -> tuple[str, ...]:
+def _notes(tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting) -> tuple[str, ...]:
     sparse = [
         name
         for product in found
         for name, _ in (*product.a.sources, *product.b.sources)
         if name in tensors and tensors[name].sparsity.kind != "dense"
     ]
-    if not sparse:
+    if not sparse or setting.skipping is not None:
         return ()
     pattern = tensors[sparse[0]].sparsity.pattern
     return (f"{pattern} weights move fewer bytes, but a plain array skips no multiplication",)

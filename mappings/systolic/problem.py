@@ -118,6 +118,7 @@ class Product:
     Attributes:
         dims: ``m``, ``n``, ``k`` to their dimensions, outermost first.
         stores: tensors that leave, with bytes, where an epilogue makes them; empty: the product's own output leaves.
+        pack: products of the batch that the array works on side by side, as one block-diagonal product.
     """
 
     nest: Nest
@@ -130,6 +131,12 @@ class Product:
     prologue_b: VectorWork
     epilogue: VectorWork
     stores: Mapping[str, int]
+    pack: int = 1
+
+    @property
+    def packs(self) -> int:
+        """Turns of ``pack`` products that the batch takes."""
+        return -(-self.batch // self.pack)
 
     @property
     def extra_bytes(self) -> int:

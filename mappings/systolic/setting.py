@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.rates import nest_format, vector_cycles, vector_format, vector_unit
+from mappings.systolic.row_stationary import Registers, registers_of
+from mappings.systolic.skipping import Skipping, skipping_of
 from mappings.systolic.stages import Site, site_of
 from mappings.systolic.tiles import Array
 from workloads.graph import Nest, Operator, Tensor
@@ -14,7 +16,11 @@ from workloads.graph import Nest, Operator, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What one operator meets: the array, where its stages run, the unit that does its vector work, the format it multiplies in."""
+    """What one operator meets: the array, where its stages run, the unit that does its vector work, the format it multiplies in.
+
+    ``registers`` are those of a row-stationary array, None where the spec's dataflow uses none; ``depthwise`` is the spec's word for
+    grouped convolutions.
+    """
 
     array: Array
     site: Site
@@ -23,6 +29,9 @@ class Setting:
     hardware: Hardware
     format_name: str
     dataflow: str
+    registers: Registers | None = None
+    skipping: Skipping | None = None
+    depthwise: str = "per_channel"
 
     def cycles(self, nest: Nest, operator: Operator, tensors: Mapping[str, Tensor]) -> float:
         """Cycles of a vector nest: on the vector unit, or at one operation per column and cycle at the foot of the array."""
@@ -50,4 +59,7 @@ def setting_of(unit: ComputeUnit, hardware: Hardware, format_name: str) -> Setti
     array = Array(rows, columns, unit.count, slowdown, buffers, memory.double_buffered, rate)
     vector = vector_unit(unit, hardware)
     dataflow = str(unit.parameters.get("dataflow", "auto"))
-    return Setting(array, site_of(array, unit, vector, hardware), unit, vector, hardware, format_name, dataflow)
+    registers = registers_of(unit, hardware.clock_hz) if dataflow in ("auto", "row_stationary") else None
+    depthwise = str(unit.parameters.get("depthwise", "per_channel"))
+    site = site_of(array, unit, vector, hardware)
+    return Setting(array, site, unit, vector, hardware, format_name, dataflow, registers, skipping_of(unit), depthwise)

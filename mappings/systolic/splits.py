@@ -41,6 +41,10 @@ class Split:
         """Folds of ``edge`` along this group, summed over all tiles."""
         return self.outer * ((self.trips - 1) * -(-self.size // edge) + -(-self.last // edge))
 
+    def packed(self, pack: int) -> Split:
+        """The same cut of ``pack`` products side by side."""
+        return Split(self.size * pack, self.last * pack, self.outer, self.trips, self.tiles)
+
     def variants(self) -> tuple[tuple[int, int], ...]:
         """(how many, points) of the tiles along the cut dimension, in order."""
         if self.last == self.size:

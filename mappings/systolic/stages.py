@@ -88,7 +88,8 @@ def loop_trips(loop: Loop) -> int:
 class _Planner:
     def __init__(self, product: Product, choice: Choice, site: Site, vector_cycles: dict[str, float], prefix: str) -> None:
         self.product, self.choice, self.site, self.vector, self.prefix = product, choice, site, vector_cycles, prefix
-        self.loops = [Loop("batch", ((product.batch, 1),))]
+        self.packs = -(-product.batch // choice.pack)
+        self.loops = [Loop("batch", ((self.packs, 1),))]
         for group in choice.order:
             split = choice.split[group]
             if split.outer > 1:
@@ -178,8 +179,11 @@ class _Planner:
         choice, array = self.choice, self.site.array
         flow = choice.flow
         ramp = flow.ramp(array.rows, array.columns)
-        if self.merged:
+        if self.merged or choice.pack * self.packs != self.product.batch:  # the last pack holds fewer products
             return scaled(_areas(self.loops, "mnk"), ceil(choice.cycles))
+        passes = choice.passes
+        if passes is not None:
+            return runs(self.loops, lambda sizes: ceil(passes.cycles(sizes)))
         if choice.streamed:
             return self._streamed_runs(ramp)
         if array.count > 1:
@@ -189,7 +193,7 @@ class _Planner:
         factors = []
         for loop in self.loops:
             if loop.group == flow.time:
-                factors.append(tuple([(repeat, size + ramp) for repeat, size in loop.variants]))
+                factors.append(tuple([(repeat, self._steps(size) + ramp) for repeat, size in loop.variants]))
             elif loop.group in edge:
                 factors.append(tuple([(repeat, -(-size // edge[loop.group])) for repeat, size in loop.variants]))
             else:
@@ -197,17 +201,21 @@ class _Planner:
         firings = product_runs(factors)
         return firings if array.slowdown == 1.0 else [(repeat, ceil(cycles * array.slowdown)) for repeat, cycles in firings]
 
+    def _steps(self, size: int) -> int:
+        """Steps that a stream of ``size`` points takes: fewer where the array skips zeros."""
+        return size if self.choice.steps is None else ceil(self.choice.steps.of(size))
+
     def _shared_cycles(self, sizes: dict[str, int], ramp: int) -> int:
         """Cycles of one tile whose folds several copies of the array share."""
         array, flow = self.site.array, self.choice.flow
         folds = -(-sizes[flow.rows] // array.rows) * -(-sizes[flow.columns] // array.columns)
-        return ceil(-(-folds // array.count) * (sizes[flow.time] + ramp) * array.slowdown)
+        return ceil(-(-folds // array.count) * (self._steps(sizes[flow.time]) + ramp) * array.slowdown)
 
     def _streamed_runs(self, ramp: int) -> Runs:
         """k streams through tiles that stay in the array: fill and drain fall to the last tile of k."""
         slowdown = self.site.array.slowdown
         steps = product_runs([loop.variants for loop in self.loops if loop.group[0] == "k"])
-        inner = [(repeat, ceil(size * slowdown)) for repeat, size in steps]
+        inner = [(repeat, ceil(self._steps(size) * slowdown)) for repeat, size in steps]
         repeat, last = inner.pop()
         inner.extend(run for run in ((repeat - 1, last), (1, last + ceil(ramp * slowdown))) if run[0])
         outer = self._count("bmn")

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 from hwspecs.vocabulary.records import dataclass
 from mappings.systolic.folds import FLOWS, OUTPUT, Flow
 from mappings.systolic.problem import Dims, Part, Product
+from mappings.systolic.skipping import Steps
 from mappings.systolic.splits import Split, splits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from mappings.systolic.row_stationary import TilePasses
 
 ORDERS = (("m", "n", "k"), ("m", "k", "n"), ("n", "k", "m"))
 """Loop orders, outermost first. The other three move at least as much: the two outer loops only matter where both operands of the
@@ -40,7 +43,8 @@ keeps operands on chip may save them, and then the array's cycles count."""
 ACCUMULATOR_BYTES = 4.0
 """Partial sums are 32 bits wide (int32 for integers, fp32 for floats)."""
 
-TABLE_COLUMNS = 14
+TABLE_COLUMNS = 15
+NO_STREAMS: Mapping[str, Steps] = {}
 _FLOW_NUMBERS = {name: number for number, name in enumerate(FLOWS)}
 
 Table = list[list[float]]
@@ -55,6 +59,7 @@ class Array:
         count: copies of the array, which share the folds of a tile.
         slowdown: cycles per step of the array (format slower than its widest rate, or a slower clock).
         buffers: ``ifmap``, ``filter``, ``ofmap`` to bytes; or only ``all`` for a unified scratchpad.
+        sum_bytes: bytes of a partial sum outside the array.
     """
 
     rows: int
@@ -64,6 +69,7 @@ class Array:
     buffers: Mapping[str, int]
     double_buffered: bool
     bytes_per_cycle: float
+    sum_bytes: float = ACCUMULATOR_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,9 @@ class Choice:
         cycles: of the array; ``estimate``: of the whole operator with loads and stores overlapped; ``rank``: what candidates
             are compared by (see ``PRICE``).
         streamed: k tiles follow each other through the array without a drain between them.
+        steps: of a stream, where the array skips zeros of what streams; None: one per point.
+        pack: products of the batch side by side.
+        passes: array cycles of a tile where the dataflow is row-stationary.
     """
 
     flow: Flow
@@ -90,6 +99,14 @@ class Choice:
     rank: float
     working_set: int
     streamed: bool
+    steps: Steps | None = None
+    pack: int = 1
+    passes: TilePasses | None = None
+
+    @property
+    def executed(self) -> float:
+        """Share of the dense multiplications that are executed."""
+        return 1.0 if self.steps is None else self.steps.density
 
     @property
     def bytes(self) -> int:
@@ -100,7 +117,8 @@ class Choice:
     def name(self) -> str:
         """For reports: dataflow, tile, order."""
         m, n, k = (self.split[group].size for group in "mnk")
-        return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}"
+        packed = f", {self.pack} side by side" if self.pack > 1 else ""
+        return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}{packed}"
 
 
 class TileSearch:
@@ -114,34 +132,35 @@ class TileSearch:
         self._rows: NDArray[np.float64] = np.empty((64, TABLE_COLUMNS))
         self._filled = 0
 
-    def search(self, product: Product, flows: Sequence[Flow], array: Array) -> tuple[list[Choice], list[Choice]]:
+    def search(
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps] = NO_STREAMS
+    ) -> tuple[list[Choice], list[Choice]]:
         """(candidates that fit, best first; the notable ones that do not, one per dataflow).
 
         The first list holds per dataflow the candidate of best rank, the one that moves least and the one of the smallest working
         set, as far as they differ and none is beaten by another in rank, bytes and working set. If nothing fits, it is empty and the
         second list holds the candidates that are nearest to fitting.
+
+        Args:
+            streams: steps of the groups whose zeros the array skips where they stream.
         """
         import numpy as np
 
         from simulator.kernels import systolic_tiles as kernel
 
-        cuts, where = self._tables_of(product, flows, array)
-        parameters = np.array(_parameters(product, array))
+        cuts, where = self._tables_of(product, flows, array, streams)
+        parameters = np.array(parameters_of(product, array))
         all_picked, all_scores = kernel.search_flows(np.array(where), self._rows, parameters)
         kept: list[Choice] = []
         failing: list[Choice] = []
         for flow, cut, numbers, rows in zip(flows, cuts, all_picked.tolist(), all_scores.tolist(), strict=True):
-            own: dict[int, Choice] = {}
-            for number, row in zip(numbers[:3], rows[:3], strict=True):
-                if number >= 0 and number not in own and not any(_beats(one, row) for one in own.values()):
-                    own[number] = _choice(flow, cut, number, row, array)
-            kept.extend(own.values())
-            if numbers[3] >= 0:
-                failing.append(_choice(flow, cut, numbers[3], rows[3], array))
+            steps = streams.get(flow.time)
+            for place, number, row in notable(numbers, rows):
+                (failing if place == 3 else kept).append(choice_of(flow, cut, number, row, array, steps, product.pack))
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
 
     def _tables_of(
-        self, product: Product, flows: Sequence[Flow], array: Array
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps]
     ) -> tuple[list[tuple[list[Split], ...]], list[tuple[int, ...]]]:
         """Per dataflow the candidate splits of m, n and k, and what the kernel takes as ``where``.
 
@@ -152,7 +171,7 @@ class TileSearch:
         for row in edges:
             for group, (points, shortest) in zip("mnk", row, strict=True):
                 least[group, points] = min(shortest, least.get((group, points), shortest))
-        made = {key: self._tabled(product, key[0], (key[1], shortest), array) for key, shortest in least.items()}
+        made = {key: self._tabled(product, key[0], (key[1], shortest), array, streams.get(key[0])) for key, shortest in least.items()}
         cuts: list[tuple[list[Split], ...]] = []
         where: list[tuple[int, ...]] = []
         for flow, row in zip(flows, edges, strict=True):
@@ -169,12 +188,12 @@ class TileSearch:
             where.append(tuple(places))
         return cuts, where
 
-    def _tabled(self, product: Product, group: str, edge: Edge, array: Array) -> tuple[list[Split], int, int]:
+    def _tabled(self, product: Product, group: str, edge: Edge, array: Array, steps: Steps | None) -> tuple[list[Split], int, int]:
         """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
         key: object = None
         known = None
         if all(part.plain for part in _touching(product, group)):  # the others differ from product to product
-            key = (product.dims[group], edge, _whole(product, group))
+            key = (product.dims[group], edge, _whole(product, group), steps, product.pack)
             known = self._tables.get(key)
         if known is None:
             cut = self.candidates(product, group, edge)
@@ -184,7 +203,7 @@ class TileSearch:
 
                 self._rows = np.concatenate((self._rows, np.empty((end, TABLE_COLUMNS))))
             if cut:
-                self._rows[start:end] = self._table(product, group, cut, array)
+                self._rows[start:end] = self.table(product, group, cut, array, steps)
             self._filled = end
             known = cut, start, end
             if key is not None:
@@ -203,7 +222,7 @@ class TileSearch:
             found = [item for item in found if all(item.tiles[dim] == extents[dim] for dim in whole)]
         return [item for item in found if item.count == 1] if one else found
 
-    def _table(self, product: Product, group: str, found: list[Split], array: Array) -> Table:
+    def table(self, product: Product, group: str, found: list[Split], array: Array, steps: Steps | None = None) -> Table:
         """The kernel's table of a group: columns as in ``simulator.kernels.systolic_tiles``."""
         first, second = _touching(product, group)
         size = product.size(group)
@@ -219,9 +238,39 @@ class TileSearch:
                 [
                     full + last, split.size, full * rows + last * last_rows, full * cols + last * last_cols,
                     full, last, rows, last_rows, cols, last_cols, *one, *other,
+                    size if steps is None else full * steps.of(split.size) + last * steps.of(split.last),
                 ]
             )  # fmt: skip
+        if product.pack > 1 and group != "m":
+            _pack_table(table, group, found, product.pack, array)
         return table
+
+
+def _pack_table(table: Table, group: str, found: list[Split], pack: int, array: Array) -> None:
+    """Widen a table of n or k to ``pack`` products side by side: more folds, and as many times the elements in a tile.
+
+    The elements of B lie on the diagonal alone, so that its tile grows with k and not with n once more; streams and totals of all tiles
+    are those of the whole batch and stay.
+    """
+    for row, split in zip(table, found, strict=True):
+        wide = split.packed(pack)
+        rows, cols = -(-wide.size // array.rows), -(-wide.size // array.columns)
+        row[1], row[2], row[3] = wide.size, rows, cols
+        row[6], row[7], row[8], row[9] = rows, rows, cols, cols
+        if group == "k":
+            row[10] *= pack
+        row[12] *= pack
+
+
+def notable(numbers: Sequence[int], rows: Sequence[list[float]]) -> list[tuple[int, int, list[float]]]:
+    """(place, candidate, score) of what the kernel picked: each candidate once, and none that an earlier one beats (see ``_beats``)."""
+    kept: list[tuple[int, int, list[float]]] = []
+    for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+        if number < 0:
+            continue
+        if place == 3 or not any(number == other or _beats(score, row) for _, other, score in kept):
+            kept.append((place, number, row))
+    return kept
 
 
 def _touch(part: Part, total: int, found: list[Split]) -> list[tuple[int, int]]:
@@ -252,32 +301,38 @@ def _whole(product: Product, group: str) -> tuple[frozenset[str], bool]:
     if group == "m":
         return frozenset(), False
     if group == "n":
-        return product.out.held_whole, product.epilogue.whole_rows
-    return product.a.held_whole | product.b.held_whole, False
+        return product.out.held_whole, product.epilogue.whole_rows or product.pack > 1
+    return product.a.held_whole | product.b.held_whole, product.pack > 1
 
 
-def _parameters(product: Product, array: Array) -> list[float]:
+def parameters_of(product: Product, array: Array) -> list[float]:
+    """The kernel's parameters, in the order of ``simulator.kernels.systolic_tiles``."""
     buffers = array.buffers
     a, b, out = product.a, product.b, product.out
     return [
         product.batch, product.size("m"), product.size("n"), product.size("k"), array.rows, array.columns, array.count, array.slowdown,
         array.bytes_per_cycle, a.bytes_per_value, b.bytes_per_value, out.bytes_per_value, a.least_bytes, b.least_bytes, out.least_bytes,
-        float(product.extra_bytes), float(sum(product.stores.values())) if product.stores else -1.0, ACCUMULATOR_BYTES,
+        float(product.extra_bytes), float(sum(product.stores.values())) if product.stores else -1.0, array.sum_bytes,
         float(array.double_buffered), float(buffers.get("all", -1)), float(buffers.get("ifmap", 0)), float(buffers.get("filter", 0)),
-        float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT, PRICE,
+        float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT, PRICE, product.packs,
     ]  # fmt: skip
 
 
-def _beats(one: Choice, row: list[float]) -> bool:
-    """Whether ``one`` ranks no worse, moves no more and needs no more than the candidate of score ``row``."""
-    return one.rank <= row[15] and one.bytes <= row[1] and one.working_set <= row[2]
+def _beats(one: list[float], row: list[float]) -> bool:
+    """Whether the candidate of score ``one`` ranks no worse, moves no more and needs no more than that of score ``row``."""
+    return one[15] <= row[15] and one[1] <= row[1] and one[2] <= row[2]
 
 
-def _choice(flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float], array: Array) -> Choice:
+def choice_of(
+    flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float], array: Array, steps: Steps | None = None, pack: int = 1
+) -> Choice:
+    """The candidate ``number`` of splits ``cut`` (m, n, k) with score ``row``."""
     rest, k = divmod(number, len(cut[2]))
     rest, n = divmod(rest, len(cut[1]))
     order, m = divmod(rest, len(cut[0]))
     split = {"m": cut[0][m], "n": cut[1][n], "k": cut[2][k]}
+    if pack > 1:
+        split.update(n=split["n"].packed(pack), k=split["k"].packed(pack))
     single = split["m"].size <= array.rows and split["n"].size <= array.columns
     return Choice(
         flow,
@@ -291,9 +346,13 @@ def _choice(flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float
         row[15],
         int(row[2]),
         flow.name == OUTPUT and order == 0 and single and split["k"].count > 1,
+        steps,
+        pack,
     )
 
 
 def flows_for(dataflow: str) -> tuple[Flow, ...]:
-    """The dataflows that a spec's word stands for: one, or all three for ``auto``."""
-    return tuple(FLOWS.values()) if dataflow == "auto" else (FLOWS[dataflow],)
+    """The dataflows that a spec's word stands for: one, or all three for ``auto``; none of them for ``row_stationary``."""
+    if dataflow == "auto":
+        return tuple(FLOWS.values())
+    return (FLOWS[dataflow],) if dataflow in FLOWS else ()

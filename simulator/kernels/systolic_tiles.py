@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-COUNT, SIZE, ROW_FOLDS, COLUMN_FOLDS, FULL, LAST, FULL_ROW, LAST_ROW, FULL_COLUMN, LAST_COLUMN, TILE_1, ALL_1, TILE_2, ALL_2 = range(14)
+(COUNT, SIZE, ROW_FOLDS, COLUMN_FOLDS, FULL, LAST, FULL_ROW, LAST_ROW, FULL_COLUMN, LAST_COLUMN, TILE_1, ALL_1, TILE_2, ALL_2,
+ STREAM) = range(15)  # fmt: skip
 """Columns of a group's table, one row per split: tiles, points of a full tile, folds along rows and columns over all tiles, full and
-last tiles and the folds of one of each along rows and along columns, and for the group's two operands (m: A, out; n: B, out; k: A, B)
-elements of a full tile and of all tiles."""
+last tiles and the folds of one of each along rows and along columns, for the group's two operands (m: A, out; n: B, out; k: A, B)
+elements of a full tile and of all tiles, and the steps that all tiles take where the group streams (its points, or fewer where the
+array skips zeros)."""
 
 (BATCH, M, N, K, ROWS, COLUMNS, COPIES, SLOWDOWN, BYTES_PER_CYCLE, A_BYTES, B_BYTES, OUT_BYTES, A_LEAST, B_LEAST, OUT_LEAST, EXTRA, STORES,
- SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE) = range(27)  # fmt: skip
-"""Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad."""
+ SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE, PACKS) = range(28)  # fmt: skip
+"""Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad; ``PACKS``: firings
+that the products of a batch share out between them (as many as the batch, or fewer where several products are packed into one)."""
 
 (ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A,
  AGAIN_B, RANK) = range(16)  # fmt: skip
 """Columns of a score; ``RANK`` is the estimate plus ``PRICE`` times the cycles of all transfers and of the array."""
 
-OUTPUT_STATIONARY, WEIGHT_STATIONARY, INPUT_STATIONARY = 0, 1, 2
+OUTPUT_STATIONARY, WEIGHT_STATIONARY, INPUT_STATIONARY, ROW_STATIONARY = 0, 1, 2, 3
 
 
 @njit(cache=True, error_model="numpy")
@@ -44,23 +47,23 @@ def _folds(rows: Floats, columns: Floats, copies: float) -> float:
 @njit(cache=True, error_model="numpy")
 def _cycles(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats) -> float:
     """Array cycles of all folds."""
-    scale = p[SLOWDOWN] * p[BATCH]
+    scale, batch, packs = p[SLOWDOWN], p[BATCH], p[PACKS]
     if flow == OUTPUT_STATIONARY:
         ramp = p[ROWS] + p[COLUMNS] - 2.0
         turns = k[COUNT]
         if order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS]:
             turns = 1.0
-        return float(_folds(m, n, p[COPIES]) * (p[K] + turns * ramp) * scale)
+        return float(_folds(m, n, p[COPIES]) * (batch * k[STREAM] + packs * turns * ramp) * scale)
     ramp = 2.0 * p[ROWS] + p[COLUMNS] - 2.0
     if flow == WEIGHT_STATIONARY:
-        return float(_folds(k, n, p[COPIES]) * (p[M] + m[COUNT] * ramp) * scale)
-    return float(_folds(k, m, p[COPIES]) * (p[N] + n[COUNT] * ramp) * scale)
+        return float(_folds(k, n, p[COPIES]) * packs * (m[STREAM] + m[COUNT] * ramp) * scale)
+    return float(_folds(k, m, p[COPIES]) * (batch * n[STREAM] + packs * n[COUNT] * ramp) * scale)
 
 
 @njit(cache=True, error_model="numpy")
-def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, out: Floats) -> None:
-    """Fill one row of scores."""
-    batch, mt, nt, kt = p[BATCH], m[COUNT], n[COUNT], k[COUNT]
+def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, given: float, out: Floats) -> None:
+    """Fill one row of scores; ``given``: array cycles of all tiles where the dataflow is row-stationary."""
+    batch, packs, mt, nt, kt = p[BATCH], p[PACKS], m[COUNT], n[COUNT], k[COUNT]
     a_tile = np.ceil(m[TILE_1] * k[TILE_1] * p[A_BYTES])
     b_tile = np.ceil(n[TILE_1] * k[TILE_2] * p[B_BYTES])
     out_tile = np.ceil(m[TILE_2] * n[TILE_2] * p[OUT_BYTES])
@@ -83,7 +86,7 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
             a_again = nt
         spill = kt > 1.0 and mt > 1.0
     spilled = np.ceil(out_elements * p[SUM_BYTES]) * (kt - 1.0) if spill else 0.0
-    tiles_out = batch * mt * nt
+    tiles_out = packs * mt * nt
     if flow == OUTPUT_STATIONARY:  # sums of a tile that the array holds stay in its cells while k streams past
         wide = kt > 1.0 and not (order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS])
     else:
@@ -91,8 +94,8 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
     held = np.ceil(m[TILE_2] * n[TILE_2] * p[SUM_BYTES]) if wide else out_tile
     held = max(held, out_tile) + np.ceil(p[EXTRA] / tiles_out)
     deep = 2.0 if p[DOUBLE] > 0.0 else 1.0
-    need_a = a_tile * (deep if batch * mt * kt * a_again > 1.0 else 1.0)
-    need_b = b_tile * (deep if batch * nt * kt * b_again > 1.0 else 1.0)
+    need_a = a_tile * (deep if packs * mt * kt * a_again > 1.0 else 1.0)
+    need_b = b_tile * (deep if packs * nt * kt * b_again > 1.0 else 1.0)
     need_out = held * (deep if tiles_out > 1.0 else 1.0)
     if p[UNIFIED] >= 0.0:
         excess = max(0.0, need_a + need_b + need_out - p[UNIFIED])
@@ -102,7 +105,7 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
         excess = np.inf
     out_moved = (p[STORES] if p[STORES] >= 0.0 else out_pass) + p[EXTRA]
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2.0 * spilled
-    work = _cycles(flow, order, m, n, k, p)
+    work = given if flow == ROW_STATIONARY else _cycles(flow, order, m, n, k, p)
     rate = p[BYTES_PER_CYCLE]
     busy = moved / rate
     if flow == OUTPUT_STATIONARY and kt > 1.0 and not wide:  # while a tile drains, no more k tiles are fetched than the buffers hold
@@ -110,7 +113,7 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, ou
         busy += tiles_out * max(0.0, ramp - deep * busy / (tiles_out * kt))
     out[ESTIMATE] = max(work, busy) + (a_tile + b_tile + out_tile) / rate
     out[RANK] = out[ESTIMATE] + p[PRICE] * (moved / rate + work)
-    out[MOVED], out[HELD], out[EXCESS], out[FIRINGS] = moved, need_a + need_b + need_out, excess, batch * mt * nt * kt
+    out[MOVED], out[HELD], out[EXCESS], out[FIRINGS] = moved, need_a + need_b + need_out, excess, packs * mt * nt * kt
     out[A_MOVED], out[B_MOVED], out[OUT_MOVED], out[SPILLED] = a_pass * a_again, b_pass * b_again, out_moved, spilled
     out[CYCLES], out[NEED_A], out[NEED_B], out[NEED_OUT], out[AGAIN_A], out[AGAIN_B] = work, need_a, need_b, need_out, a_again, b_again
 
@@ -125,13 +128,14 @@ def _better(one: Floats, other: Floats, first: int, second: int, third: int) -> 
 
 
 @njit(cache=True, error_model="numpy")
-def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integers, Floats]:
+def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats, given: Floats) -> tuple[Integers, Floats]:
     """Score every candidate and pick four.
 
     Args:
-        flow: 0 output-, 1 weight-, 2 input-stationary.
+        flow: 0 output-, 1 weight-, 2 input-, 3 row-stationary.
         m, n, k: tables of the groups' splits, one row per split (columns as above).
         p: parameters.
+        given: for row-stationary the array cycles of all tiles per split of m, n and k; read for no other dataflow.
 
     Returns:
         (picked, scores): ``picked[i]`` is the candidate's number ((order x |m| + im) x |n| + in) x |k| + ik, or -1, and ``scores[i]`` its
@@ -145,7 +149,8 @@ def search(flow: int, m: Floats, n: Floats, k: Floats, p: Floats) -> tuple[Integ
         for i in range(m.shape[0]):
             for j in range(n.shape[0]):
                 for h in range(k.shape[0]):
-                    _score(flow, order, m[i], n[j], k[h], p, table[index])
+                    work = given[i, j, h] if flow == ROW_STATIONARY else 0.0
+                    _score(flow, order, m[i], n[j], k[h], p, work, table[index])
                     index += 1
     picked = np.full(4, -1, dtype=np.int64)
     bounded = False
@@ -192,9 +197,10 @@ def search_flows(where: Integers, tables: Floats, p: Floats) -> tuple[Integers, 
     """
     picked = np.empty((where.shape[0], 4), dtype=np.int64)
     scores = np.empty((where.shape[0], 4, 16))
+    none = np.empty((0, 0, 0))
     for index in range(where.shape[0]):
         row = where[index]
-        one, score = search(row[0], tables[row[1] : row[2]], tables[row[3] : row[4]], tables[row[5] : row[6]], p)
+        one, score = search(row[0], tables[row[1] : row[2]], tables[row[3] : row[4]], tables[row[5] : row[6]], p, none)
         for place in range(4):
             picked[index, place] = one[place]
             for column in range(16):

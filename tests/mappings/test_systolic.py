@@ -17,7 +17,7 @@ from mappings.registry import Unmappable
 from mappings.systolic import SystolicMapper
 from mappings.systolic.folds import FLOWS, OUTPUT, WEIGHT, fold_cycles
 from mappings.systolic.problem import products
-from mappings.systolic.tiles import ORDERS, Array, TileSearch, _choice, _edge, _parameters
+from mappings.systolic.tiles import ORDERS, Array, TileSearch, _edge, choice_of, parameters_of
 from simulator.kernels import systolic_tiles as kernel
 from tests.mappings.builders import axis, conv, elementwise, gemm, graph, operand, softmax, systolic, tensor
 from tests.naive.systolic_tiles import score_twin, walk
@@ -269,16 +269,16 @@ def every_choice(product, flow, machine):
     """All candidates of one dataflow, fitting or not."""
     search = TileSearch()
     cuts = [search.candidates(product, group, _edge(group, flow, machine)) for group in "mnk"]
-    tables = [np.array(search._table(product, g, cut, machine)) for g, cut in zip("mnk", cuts, strict=True)]
-    parameters = np.array(_parameters(product, machine))
+    tables = [np.array(search.table(product, g, cut, machine)) for g, cut in zip("mnk", cuts, strict=True)]
+    parameters = np.array(parameters_of(product, machine))
     row = np.zeros(16)
     for number in range(3 * len(cuts[0]) * len(cuts[1]) * len(cuts[2])):
         order, rest = divmod(number, len(cuts[0]) * len(cuts[1]) * len(cuts[2]))
         i, rest = divmod(rest, len(cuts[1]) * len(cuts[2]))
         j, h = divmod(rest, len(cuts[2]))
-        kernel._score(list(FLOWS).index(flow.name), order, tables[0][i], tables[1][j], tables[2][h], parameters, row)
+        kernel._score(list(FLOWS).index(flow.name), order, tables[0][i], tables[1][j], tables[2][h], parameters, 0.0, row)
         if np.isfinite(row[kernel.EXCESS]):
-            yield _choice(flow, tuple(cuts), number, row.tolist(), machine)
+            yield choice_of(flow, tuple(cuts), number, row.tolist(), machine)
 
 
 SMALL = st.integers(1, 40)
@@ -385,13 +385,13 @@ def test_the_kernel_picks_what_the_twin_scores_best(shape, size, room, double, c
     search = TileSearch()
     for number, flow in enumerate(FLOWS.values()):
         cuts = [search.candidates(product, g, _edge(g, flow, machine)) for g in "mnk"]
-        tables = [search._table(product, g, cut, machine) for g, cut in zip("mnk", cuts, strict=True)]
-        parameters = _parameters(product, machine)
+        tables = [search.table(product, g, cut, machine) for g, cut in zip("mnk", cuts, strict=True)]
+        parameters = parameters_of(product, machine)
         scores = [
             score_twin(number, order, m, n, k, parameters)
             for order in range(len(ORDERS)) for m in tables[0] for n in tables[1] for k in tables[2]
         ]  # fmt: skip
-        picked, rows = kernel.search(number, *(np.array(table) for table in tables), np.array(parameters))
+        picked, rows = kernel.search(number, *(np.array(table) for table in tables), np.array(parameters), np.empty((0, 0, 0)))
         fitting = [index for index, score in enumerate(scores) if score[3] <= 0]
         if not fitting:
             assert picked[0] == -1

@@ -86,10 +86,10 @@ def walk(nest, shapes, groups, batch, choice, rows, columns):
     return total
 
 
-def score_twin(flow, order, m, n, k, p):
+def score_twin(flow, order, m, n, k, p, given=0.0):
     """The kernel's score of one candidate, stated again in plain Python. Tables and parameters as the kernel's docstring says."""
-    (batch, big_m, big_n, big_k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
-     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price) = p  # fmt: skip
+    (batch, _m, _n, _k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
+     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs) = p  # fmt: skip
     trips = {"m": m[0], "n": n[0], "k": k[0]}
     loops = ("mnk", "mkn", "nkm")[order]
     a_tile, b_tile, o_tile = ceil(m[10] * k[10] * a_bytes), ceil(n[10] * k[12] * b_bytes), ceil(m[12] * n[12] * o_bytes)
@@ -106,13 +106,13 @@ def score_twin(flow, order, m, n, k, p):
     a_again, b_again = outside("n"), outside("m")
     spill = outside("k") > 1
     spilled = ceil(elements * sum_bytes) * (trips["k"] - 1) if spill else 0
-    tiles_out = batch * trips["m"] * trips["n"]
+    tiles_out = packs * trips["m"] * trips["n"]
     in_cells = flow == 0 and order == 0 and m[1] <= rows and n[1] <= columns
     wide = (trips["k"] > 1 and not in_cells) or (flow != 0 and k[1] > rows)
     held = max(ceil(m[12] * n[12] * sum_bytes) if wide else 0, o_tile) + ceil(extra / tiles_out)
     deep = 2 if double else 1
-    need_a = a_tile * (deep if batch * trips["m"] * trips["k"] * a_again > 1 else 1)
-    need_b = b_tile * (deep if batch * trips["n"] * trips["k"] * b_again > 1 else 1)
+    need_a = a_tile * (deep if packs * trips["m"] * trips["k"] * a_again > 1 else 1)
+    need_b = b_tile * (deep if packs * trips["n"] * trips["k"] * b_again > 1 else 1)
     need_o = held * (deep if tiles_out > 1 else 1)
     if unified >= 0:
         excess = max(0, need_a + need_b + need_o - unified)
@@ -120,19 +120,19 @@ def score_twin(flow, order, m, n, k, p):
         excess = max(0, need_a - ifmap) + max(0, need_b - filt) + max(0, need_o - ofmap)
     if spill and epilogue:
         excess = float("inf")
-    space = {0: (m, n), 1: (k, n), 2: (k, m)}[flow]
+    space = {0: (m, n), 1: (k, n), 2: (k, m), 3: (m, n)}[flow]
     turns = 0
     for count_r, folds_r in ((space[0][4], space[0][6]), (space[0][5], space[0][7])):
         for count_c, folds_c in ((space[1][4], space[1][8]), (space[1][5], space[1][9])):
             turns += count_r * count_c * ceil(folds_r * folds_c / copies)
-    time, extent = {0: (trips["k"], big_k), 1: (trips["m"], big_m), 2: (trips["n"], big_n)}[flow]
+    time, streamed = {0: (trips["k"], batch * k[14]), 1: (trips["m"], packs * m[14]), 2: (trips["n"], batch * n[14]), 3: (0, 0)}[flow]
     if flow == 0 and order == 0 and m[1] <= rows and n[1] <= columns:
         time = 1
     ramp = (rows if flow == 0 else 2 * rows) + columns - 2
-    cycles = turns * (extent + time * ramp) * slow * batch
+    cycles = given if flow == 3 else turns * (streamed + packs * time * ramp) * slow
     out_moved = (stores if stores >= 0 else o_pass) + extra
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2 * spilled
-    firings = batch * trips["m"] * trips["n"] * trips["k"]
+    firings = packs * trips["m"] * trips["n"] * trips["k"]
     busy = moved / rate
     if flow == 0 and trips["k"] > 1 and not wide:
         busy += tiles_out * max(0, ramp * slow - deep * busy / firings)
