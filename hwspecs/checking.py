@@ -22,7 +22,7 @@ def check(leaves: Leaves, memories: str) -> list[SpecError]:
     errors = [*_units(leaves, units), *_memories(leaves, memories), *_caches(leaves, units)]
     cores = leaves.get("cores")
     if cores is not None and float(cores.value) > 1 and "link.noc.bandwidth" not in leaves:
-        hint = "write link: {noc: {bandwidth: \"64 B/cycle\"}}"
+        hint = 'write link: {noc: {bandwidth: "64 B/cycle"}}'
         errors.append(located(cores.where, "cores", "several cores need a link named noc between them", hint))
     errors += _order(leaves, "power.static", "power.max", "static power above the board limit", "give the idle power")
     return errors
@@ -55,6 +55,7 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
             leaves, start + "conductance.off", start + "conductance.on", "the conductance range is inverted", "off is the smaller one"
         )
         yield from _sparse_rates(leaves, start)
+        yield from _array(leaves, start)
         for part in ("dsp", "lut", "ff", "bram", "uram"):
             yield from _order(
                 leaves,
@@ -84,6 +85,15 @@ def _caches(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
         parts = path.split(".")
         if parts[0] == "unit" and parts[1] in kinds and parts[2] == "loads" and parts[3] not in inner:
             yield located(leaf.where, path, f"names no memory on chip: {parts[3]!r}", did_you_mean(parts[3], inner))
+
+
+def _array(leaves: Leaves, start: str) -> Iterator[SpecError]:
+    """What an array's dataflow and its depthwise mode need besides."""
+    dataflow, depthwise = leaves.get(start + "dataflow"), leaves.get(start + "depthwise")
+    if dataflow is not None and dataflow.value == "row_stationary" and f"{start}registers.filter.size" not in leaves:
+        yield located(dataflow.where, dataflow.path, "needs the registers of the cells", "state registers: {filter, ifmap, psum}")
+    if depthwise is not None and depthwise.value == "vector" and start + "fallback" not in leaves:
+        yield located(depthwise.where, depthwise.path, "needs a vector unit", "name one in fallback")
 
 
 def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError]:

@@ -213,13 +213,49 @@ _SIMD: Mapping[str, Attribute | Group] = {
         },
     ),
 }
+_REGISTER: Mapping[str, Attribute | Group] = {
+    "size": _positive("bytes", "of one cell", required=True),
+    "bandwidth": _positive("bandwidth", "from the scratchpad to all cells together (of partial sums: each way)", required=True),
+}
+_SYSTOLIC: Mapping[str, Attribute | Group] = {
+    **_ARRAY,
+    "dataflow": _word(
+        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is), row_stationary (rs, with registers); "
+        "auto: the best one",
+        *_DATAFLOWS.values(), "row_stationary", "auto", required=True, short={**_DATAFLOWS, "rs": "row_stationary"},
+    ),
+    "depthwise": _word(
+        "how grouped and depthwise convolutions map: one group per fold (if absent), several as one block-diagonal product, or depthwise ones "
+        "on the vector unit", "per_channel", "diagonal", "vector",
+    ),
+    "registers": Group(
+        "registers of the cells of a row-stationary array; dataflow auto tries that dataflow where they are stated",
+        {
+            "filter": Group("of filter rows", _REGISTER, required=True),
+            "ifmap": Group("of input windows", _REGISTER, required=True),
+            "psum": Group(
+                "of partial sums",
+                {**_REGISTER, "width": _positive("bytes", "of one partial sum; 4 B if absent")}, required=True,
+            ),
+        },
+    ),
+    "skipping": Group(
+        "zeros of streaming operands that the array skips",
+        {
+            "operand": _word("whose zeros", "weights", "activations", "both", required=True),
+            "lanes": _count("streams that wait for each other", required=True),
+            "window": _count("positions after which they do; a whole run if absent"),
+        },
+    ),
+    "kernels": _KERNELS,
+}  # fmt: skip
 UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
     "gpu": {
         "kernels": _KERNELS,
         "shared_memory": _positive("bytes", "shared memory (scratchpad) of one SM or core"),
         "registers": _positive("bytes", "register file of one SM or core"),
     },
-    "systolic": {**_ARRAY, "kernels": _KERNELS, "depthwise": _word("how depthwise convolutions map", "per_channel", "diagonal")},
+    "systolic": _SYSTOLIC,
     "vector": {
         "lanes": _count("results per cycle of one copy", required=True),
         "functions": Group("cycles that one element of a function takes on one lane; 1 if absent", each=_positive("number", "cycles")),
