@@ -16,6 +16,7 @@ from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.dram import Commands
 from simulator.energy import STATIC, EnergyModel
 from simulator.memory import live_off_chip, live_on_chip
+from simulator.over_time import Course, Later
 from simulator.ports import Ports, overdriven, summary
 from simulator.program import Step, Timing, build_program, play_program, play_unfolded
 from simulator.result import OperatorResult, Result, Span
@@ -33,7 +34,7 @@ def simulate(mapped: MappedGraph, schedule: Schedule, *, fidelity: str = "tile",
     Args:
         fidelity: ``tile`` plays the dataflow graphs; ``cycle`` plays them on banked DRAM in place of the achieved bandwidth;
             ``roofline`` is the lower bound of compulsory work at data-sheet rates.
-        timeline: also merge busy stretches into at most 5,000 spans.
+        timeline: also merge busy stretches into at most 5,000 spans, and say what happens over time (computed when first looked at).
         unfolded: play every round of every operator in one graph (slow; gives the same cycles, see ``simulator.program``).
 
     Raises:
@@ -87,6 +88,9 @@ class _Run:
         seconds = {resource: spent / clock for resource, spent in busy.items() if spent}
         merged = spans(program, timings) if timeline else ()
         result = self._result(fidelity, rows, cycles / clock, cycles, seconds, merged)
+        if timeline:
+            course = Course(self.mapped, self.schedule, program, timings, cycles)
+            result = replace(result, over_time=Later(course.columns), time_parts=Later(course.time_parts))
         if fidelity != "cycle":
             return result
         return replace(result, dram=self._dram(program, result), warnings=(*result.warnings, *overdriven(self.hardware)))

@@ -124,6 +124,13 @@ class Result:
     dram: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Cycle rung: memory to commands (``activates``, ``reads``, ``writes``, ``turnarounds``, ``refreshes``), ``row_hit_rate``, ``busy_s``
     and ``efficiency``; empty below it."""
+    over_time: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """What happens when, in pieces of the run (``simulator.over_time``). ``cycles``: the borders, one more than pieces. Then, per piece,
+    executed MACs by the roof that they run under (a key of ``roofs``, such as ``compute:array:int8``), bytes as
+    ``memory:<name>:read`` and ``memory:<name>:written``, mean bytes held as ``held:<on-chip memory>``. Empty without a timeline."""
+    time_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Cycles of each operator's rounds, in the order of ``operators``, by what they go into (``simulator.time_parts``): ``computing``,
+    ``memory``, ``launch``, ``idle``. Empty without a timeline."""
 
     @property
     def throughput_per_s(self) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from simulator.counters import counter_events
 from simulator.result import Result
 
 COLUMNS = (
@@ -32,51 +34,59 @@ def operators_csv(result: Result) -> str:
 def trace_json(result: Result) -> str:
     """The timeline as Chrome trace events: complete events (``ph`` X), ``ts`` and ``dur`` in microseconds, one thread per resource.
 
-    Folded repeats show their first round. Operators have a thread of their own, above the resources. Counters (``ph`` C) show the
-    bandwidth of each off-chip memory over time, on average over each operator.
+    Folded repeats show their first round. Operators have a thread of their own, above the resources. Stages that use one resource by turns
+    have stretches that overlap, which a thread cannot show (viewers drop such events): they go to further threads of the same name.
+    Counters (``ph`` C) show the use of each unit, the bandwidth of each off-chip memory and the bytes held on chip over time
+    (``simulator.over_time``); where the later rounds of a repeat would run, they show those rounds' mean.
+
+    Times are whole nanoseconds, so that what ends where the next begins does so after any reader's rounding. Threads count from 2: 0 is the
+    idle thread and 1, the number of the process, its main thread to Perfetto.
     """
-    threads = {"operators": 0}
-    for span in result.timeline:
-        threads.setdefault(span.resource, len(threads))
     events: list[dict[str, Any]] = [{"ph": "M", "pid": 1, "name": "process_name", "args": {"name": f"{result.model} on {result.hardware}"}}]
-    for name, number in threads.items():
+    for number, (name, stretches) in enumerate(_lanes(result), 2):
         events.append({"ph": "M", "pid": 1, "tid": number, "name": "thread_name", "args": {"name": name}})
         events.append({"ph": "M", "pid": 1, "tid": number, "name": "thread_sort_index", "args": {"sort_index": number}})
-    for operator in result.operators:
-        if operator.end_s > operator.start_s:
-            facts = {"bound_by": operator.bound_by, "rounds": operator.count, "time_all_rounds_us": operator.time_s * 1e6}
-            events.append(_event(operator.name, operator.kind, 0, operator.start_s * 1e6, (operator.end_s - operator.start_s) * 1e6, facts))
-    microseconds = 1e6 / result.clock_hz
-    for span in result.timeline:
-        start, length = span.start_cycles * microseconds, (span.end_cycles - span.start_cycles) * microseconds
-        facts = {"operator": span.operator, "cycles": span.end_cycles - span.start_cycles}
-        events.append(_event(f"{span.operator} / {span.stage}", span.stage, threads[span.resource], start, length, facts))
-    events.extend(_bandwidths(result))
+        for label, category, start, end, facts in stretches:
+            length = (end - start) / 1e3
+            events.append(
+                {"ph": "X", "pid": 1, "tid": number, "name": label, "cat": category, "ts": start / 1e3, "dur": length, "args": facts}
+            )
+    events.extend(counter_events(result))
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}, allow_nan=False) + "\n"
 
 
-def _bandwidths(result: Result) -> list[dict[str, Any]]:
-    """Counter events of each off-chip memory: GB/s read and written, from each operator's start on, and nothing after the last."""
-    events: list[dict[str, Any]] = []
-    shown = [operator for operator in result.operators if operator.end_s > operator.start_s and operator.time_s > 0]
-    for name, (_, off_chip) in result.capacities.items():
-        if not off_chip or not shown:
-            continue
-        end = 0.0
-        for operator in shown:
-            if operator.start_s > end:
-                events.append(_counter(name, end, 0.0, 0.0))
-            read, written = operator.bytes_by_memory.get(name, (0, 0))
-            events.append(_counter(name, operator.start_s, read / operator.time_s, written / operator.time_s))
-            end = operator.end_s
-        events.append(_counter(name, end, 0.0, 0.0))
-    return events
+Stretch = tuple[str, str, int, int, dict[str, Any]]
+"""Name, category, start and end in nanoseconds, further facts."""
 
 
-def _counter(memory: str, at_s: float, read_bytes_per_s: float, written_bytes_per_s: float) -> dict[str, Any]:
-    rates = {"read": read_bytes_per_s / 1e9, "written": written_bytes_per_s / 1e9}
-    return {"ph": "C", "pid": 1, "name": f"{memory} GB/s", "ts": at_s * 1e6, "args": rates}
+def _lanes(result: Result) -> list[tuple[str, list[Stretch]]]:
+    """Operators and spans by thread, in order of their start: each goes to the first thread of its resource that is free again."""
+    found: dict[str, list[list[Stretch]]] = {}
+    for resource, stretch in (*_operators(result), *_spans(result)):
+        lanes = found.setdefault(resource, [])
+        lane = next((lane for lane in lanes if lane[-1][3] <= stretch[2]), None)
+        if lane is None:
+            lanes.append(lane := [])
+        lane.append(stretch)
+    return [(resource, lane) for resource, lanes in found.items() for lane in lanes]
 
 
-def _event(name: str, category: str, thread: int, start_us: float, length_us: float, facts: dict[str, Any]) -> dict[str, Any]:
-    return {"ph": "X", "pid": 1, "tid": thread, "name": name, "cat": category, "ts": start_us, "dur": length_us, "args": facts}
+def _operators(result: Result) -> Iterator[tuple[str, Stretch]]:
+    """The first round of each operator that takes time."""
+    for operator in result.operators:
+        if operator.end_s > operator.start_s:
+            facts = {"bound_by": operator.bound_by, "rounds": operator.count, "time_all_rounds_us": operator.time_s * 1e6}
+            yield "operators", (operator.name, operator.kind, *_whole(operator.start_s * 1e9, operator.end_s * 1e9), facts)
+
+
+def _spans(result: Result) -> Iterator[tuple[str, Stretch]]:
+    to_nanoseconds = 1e9 / result.clock_hz
+    for span in sorted(result.timeline, key=lambda span: (span.start_cycles, span.end_cycles)):
+        place = _whole(span.start_cycles * to_nanoseconds, span.end_cycles * to_nanoseconds)
+        facts = {"operator": span.operator, "cycles": span.end_cycles - span.start_cycles}
+        yield span.resource, (f"{span.operator} / {span.stage}", span.stage, *place, facts)
+
+
+def _whole(start: float, end: float) -> tuple[int, int]:
+    """Whole nanoseconds, at least one long."""
+    return round(start), max(round(end), round(start) + 1)
