@@ -220,13 +220,12 @@ _REGISTER: Mapping[str, Attribute | Group] = {
 _SYSTOLIC: Mapping[str, Attribute | Group] = {
     **_ARRAY,
     "dataflow": _word(
-        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is), row_stationary (rs, with registers); "
-        "auto: the best one",
+        "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is), row_stationary (rs); auto: "
+        "the best one",
         *_DATAFLOWS.values(), "row_stationary", "auto", required=True, short={**_DATAFLOWS, "rs": "row_stationary"},
     ),
     "depthwise": _word(
-        "how grouped and depthwise convolutions map: one group per fold (if absent), several as one block-diagonal product, or depthwise ones "
-        "on the vector unit", "per_channel", "diagonal", "vector",
+        "grouped convolutions: one group per fold (if absent), several as one block-diagonal product, or depthwise ones on the vector unit", "per_channel", "diagonal", "vector",
     ),
     "registers": Group(
         "registers of the cells of a row-stationary array; dataflow auto tries that dataflow where they are stated",
