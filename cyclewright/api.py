@@ -92,6 +92,9 @@ def run(
     interval: bool = False,
     accounting: str | None = None,
     search: str = "estimate",
+    stream: str | None = None,
+    delta: str | float | Mapping[str, float] | None = None,
+    keep_tokens: str | float | None = None,
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -113,13 +116,18 @@ def run(
             (systolic arrays with a split scratchpad; the other numbers stay as they are).
         search: ``estimate`` takes each operator's mapping by the mapper's ranking; ``play`` plays the mappings that it kept, fused chains
             and branches side by side, and takes what runs fastest (slower to answer, never slower in the answer than layer by layer).
+        stream: ``hop=4`` or ``window=16,hop=4,axis=2``: one step on overlapping windows, old frames in ring buffers.
+        delta: share of the activations that change from frame to frame: a number, a mapping of layers to numbers, or the path of a YAML
+            file with one; layers keep their sums and work on what changed.
+        keep_tokens: ``0.5``, ``4=0.7,7=0.49``, ``merge:16`` (ToMe), ``evit:0.7``: tokens that go on, by layer of a transformer.
+            These three apply to a model that is given as a graph, too.
 
     Raises:
         CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
     """
     prepared = prepare(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
-        overrides=overrides, dims=dims, unknown_op=unknown_op, search=search,
+        overrides=overrides, dims=dims, unknown_op=unknown_op, search=search, stream=stream, delta=delta, keep_tokens=keep_tokens,
     )  # fmt: skip
     start = time.perf_counter()
     counted = _accounted(prepared, accounting)
@@ -157,6 +165,9 @@ def prepare(
     dims: Mapping[str, int] | None = None,
     unknown_op: str = "refuse",
     search: str = "estimate",
+    stream: str | None = None,
+    delta: str | float | Mapping[str, float] | None = None,
+    keep_tokens: str | float | None = None,
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
     if fidelity not in FIDELITIES:
@@ -166,7 +177,15 @@ def prepare(
     for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
-    for name, text in (("phase", phase), ("format", format), ("sparsity", sparsity)):
+    texts = (
+        ("phase", phase),
+        ("format", format),
+        ("sparsity", sparsity),
+        ("stream", stream),
+        ("delta", delta),
+        ("keep_tokens", keep_tokens),
+    )
+    for name, text in texts:
         if text == "":
             raise ArgumentError(f"{name} is empty", where=name, hint="leave it out for the default")
     changes = overrides_of(overrides)
@@ -178,22 +197,30 @@ def prepare(
     else:
         source = str(hardware)
         device = load_hardware(source, changes)
+    reused: dict[str, Any] = {"stream": stream, "delta": delta, "keep_tokens": keep_tokens}
+    reused = {name: value for name, value in reused.items() if value is not None}
     if isinstance(model, OperatorGraph):
-        graph = model
+        graph = _reusing(model, reused) if reused else model
     else:
         graph = load_model(
             str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, dims=dims,
-            unknown_op=unknown_op, default_format=device.default_format,
+            unknown_op=unknown_op, default_format=device.default_format, **reused,
         )  # fmt: skip
     name = graph.name if isinstance(model, OperatorGraph) else str(model)
     asked: dict[str, object] = {
         "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
         "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
-        "search": search, "overrides": {path: str(value) for path, value in changes.items()},
+        "search": search, "overrides": {path: str(value) for path, value in changes.items()}, **reused,
     }  # fmt: skip
     defaults = {"batch": 1, "unknown_op": "refuse", "fidelity": "tile", "search": "estimate", "dims": {}, "overrides": {}}
     given = {key: value for key, value in asked.items() if key in ("model", "hardware") or value != defaults.get(key)}
     return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, search, given)
+
+
+def _reusing(graph: OperatorGraph, reused: Mapping[str, Any]) -> OperatorGraph:
+    from workloads.passes import reuse
+
+    return reuse(graph, **reused)
 
 
 def overrides_of(overrides: Overrides) -> dict[str, object]:

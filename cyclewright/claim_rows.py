@@ -20,7 +20,10 @@ COUNT_UNITS = {"": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trilli
 _TEXTS = ("id", "title", "kind", "source", "metric", "unit", "expect", "note")
 _KEYS = (*_TEXTS, "run", "runs", "value", "tolerance")
 _REQUIRED = ("id", "title", "kind", "source", "metric", "value", "tolerance")
-_SETTINGS = {"phase": str, "batch": int, "context": int, "tokens": int, "format": str, "sparsity": str, "fidelity": str, "unknown_op": str}
+_SETTINGS = {
+    "phase": str, "batch": int, "context": int, "tokens": int, "format": str, "sparsity": str, "fidelity": str, "unknown_op": str,
+    "stream": str, "delta": str, "keep_tokens": str,
+}  # fmt: skip
 _RUN_KEYS = ("model", "hardware", "overrides", "dims", *_SETTINGS)
 
 

@@ -152,7 +152,7 @@ def whatif(
         leaves: vary each leaf (False: only the concrete change).
         metric: what ranks the leaves, ``latency_s`` or ``energy_j``.
         progress: called with (runs done, runs in all).
-        settings: as in ``run`` (phase, batch, context, tokens, format, sparsity, fidelity, overrides, dims, unknown_op).
+        settings: as in ``run`` (phase, batch, context, tokens, format, sparsity, fidelity, overrides, dims, unknown_op, ...).
 
     Raises:
         CyclewrightError: as ``run``; a varied leaf that makes an invalid spec is reported in the answer instead.

@@ -14,6 +14,7 @@ from workloads.graph import OperatorGraph, Role
 from workloads.single import SYNTAX, single_operator
 
 if TYPE_CHECKING:
+    from workloads.passes.reuse import Delta
     from workloads.transformer_config import TransformerConfig
 
 PHASES = ("prefill", "decode", "encode", "inference")
@@ -52,7 +53,8 @@ def list_models() -> tuple[ModelInfo, ...]:
 def load_model(
     name_or_path: str, *, phase: str | None = None, batch: int = 1, context: int | None = None, tokens: int | None = None,
     format: str | None = None, sparsity: str | None = None, dims: Mapping[str, int] | None = None, unknown_op: str = "refuse",
-    fuse: bool = True, default_format: str | None = None,
+    fuse: bool = True, default_format: str | None = None, stream: str | None = None, delta: Delta | None = None,
+    keep_tokens: str | float | None = None,
 ) -> OperatorGraph:  # fmt: skip
     """The operator graph of a model in one phase, lowered and ready to map.
 
@@ -70,6 +72,9 @@ def load_model(
         unknown_op: ``refuse`` or ``bytes-only``: what to do with operators of an ONNX file that are not known.
         fuse: join pointwise operators and attention into their producers.
         default_format: format where ``format`` is None and the model does not state a quantization of its own.
+        stream: ``hop=4``, ``window=16,hop=4,axis=2``: one step on overlapping windows (``passes.stream``).
+        delta: density of the changes from frame to frame: a number, a mapping of layers, the path of a YAML file (``passes.delta``).
+        keep_tokens: ``0.5``, ``4=0.7,7=0.49``, ``merge:16``, ``evit:0.7``: tokens that go on, by layer (``passes.keep_tokens``).
 
     Raises:
         ArgumentError: an argument is out of range or does not apply to this model.
@@ -111,7 +116,12 @@ def load_model(
 
         graph = import_onnx(name_or_path, dims=dims, batch=batch, unknown_op=unknown_op)
         wanted = format if _states_quantization(graph) else wanted
-    return _lowered(graph, wanted, sparsity, fuse)
+    graph = _lowered(graph, wanted, sparsity, fuse)
+    if stream is None and delta is None and keep_tokens is None:
+        return graph
+    from workloads.passes import reuse
+
+    return reuse(graph, stream=stream, delta=delta, keep_tokens=keep_tokens)
 
 
 def _check(name: str, phase: str | None, batch: int, unknown_op: str) -> None:

@@ -46,6 +46,13 @@ _WORKLOAD = (
         metavar="PATTERN",
         help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1.",
     ),
+    click.option("--stream", metavar="RULE", help="One step on overlapping windows, old frames in ring buffers: hop=4 or window=16,hop=4."),
+    click.option("--delta", metavar="DENSITY|FILE.yaml", help="Work only on activations that changed: 0.1, or a density per layer."),
+    click.option(
+        "--keep-tokens",
+        metavar="SCHEDULE",
+        help="Transformers go on with fewer tokens: 0.5, 4=0.7,7=0.49 (layer=share), merge:16, evit:0.7.",
+    ),
     click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model."),
     click.option(
         "--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only."
@@ -59,6 +66,7 @@ _WORKLOAD = (
         help="Mappings: estimate (the mapper's ranking), or play (play alternatives, fused chains and side-by-side branches).",
     ),
 )
+_REUSE = ("stream", "delta", "keep_tokens")
 set_option = click.option(
     "--set", "overrides", metavar="PATH=VALUE", multiple=True, help='Change a number of the spec: memory.hbm.bandwidth="4 TB/s".'
 )
@@ -72,7 +80,7 @@ def output_option(forms: str) -> Callable[[Command], Command]:
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of ``cyclewright.run`` from the shared options; the other options are left alone."""
-    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search")
+    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search", *_REUSE)
     return {**{name: options[name] for name in names}, "dims": read_dims(options["dims"]) or None}
 
 

@@ -12,6 +12,7 @@ from simulator.result import Result
 
 _FLAGS = {
     "phase": "--phase", "batch": "--batch", "context": "--context", "tokens": "--tokens", "format": "--format", "sparsity": "--sparsity",
+    "stream": "--stream", "delta": "--delta", "keep_tokens": "--keep-tokens",
     "unknown_op": "--unknown-op", "fidelity": "--fidelity", "accounting": "--accounting",
 }  # fmt: skip
 
@@ -24,8 +25,8 @@ def command(result: Result, *, whatif: Mapping[str, object] | None = None) -> st
     """
     asked = result.meta.get("asked")
     given = dict(asked) if isinstance(asked, Mapping) else _told(result)
-    if not given.get("model") or not given.get("hardware"):
-        return "# a model or a device that is an object of a Python program went into this run: no command line makes it again"
+    if not given.get("model") or not given.get("hardware") or isinstance(given.get("delta"), Mapping):
+        return "# a model, a device or a mapping that is an object of a Python program went into this run: no command line makes it again"
     words = ["cyclewright", "whatif" if whatif is not None else "run", str(given["model"]), "--hw", str(given["hardware"])]
     for key, flag in _FLAGS.items():
         if given.get(key) and not (key == "accounting" and whatif is not None):

@@ -1,9 +1,16 @@
 """Lowering passes: pure functions from a graph to a graph. They go into the bodies of repeats."""
 
 from workloads.passes.decompose import decompose, fold_batchnorm
+from workloads.passes.delta import delta
 from workloads.passes.fuse import fuse
 from workloads.passes.fuse_attention import fuse_attention
 from workloads.passes.quantize import QuantizationPolicy, parse_policy, quantize
+from workloads.passes.reuse import reuse
 from workloads.passes.sparsify import sparsify
+from workloads.passes.stream import stream
+from workloads.passes.tokens import keep_tokens
 
-__all__ = ["QuantizationPolicy", "decompose", "fold_batchnorm", "fuse", "fuse_attention", "parse_policy", "quantize", "sparsify"]
+__all__ = [
+    "QuantizationPolicy", "decompose", "delta", "fold_batchnorm", "fuse", "fuse_attention", "keep_tokens", "parse_policy", "quantize",
+    "reuse", "sparsify", "stream",
+]  # fmt: skip
