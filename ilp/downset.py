@@ -1,0 +1,217 @@
+"""The down-set dynamic program: exact where nothing is left out, a beam search where a layer is cut to its best states.
+
+A prefix of a plan is summed up by the operators that ran (a down-set of the graph), the live items in the scratchpad, and the live items
+with a copy off chip. Three facts keep it small.
+
+*Lazy drops.* For a fixed order an item is kept over a whole gap between two uses or not at all (a fetch in mid-gap can wait for the use),
+and the moment of a drop within the gap changes no cost. So items are dropped when the next operator does not fit, only inclusion-minimal
+sets, and the drop pays at once for the fetch that must follow and, the first time, for the store.
+
+*Dominance.* Of two states with equal down-sets, A makes B needless if A can drop what B does not hold and store what B has stored, and has
+still paid no more.
+
+*Safe operators.* Let v fit without a drop, with all it reads in the scratchpad, and let one operand a die at v, with the results of v
+together no larger than a and no dearer to drop. Then running v at once loses nothing: take any plan from here and move v to the front.
+Where that plan holds a until v, hold the results of v instead, which take no more room; where it drops a, drop the results, at no higher
+price (a has no user but v, so this is one gap of a, and the plan's own gap of the results after v joins it by the gap lemma). Other
+operands are read earlier than before, which takes away a use and never adds one. An operator that leaves nothing is safe whenever it fits
+and its operands are there.
+
+With states left out, the least cost at which one was left out bounds the optimum from below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ilp.problem import Plan, Problem, Stay
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Words = NDArray[np.uint64]
+    Integers = NDArray[np.int64]
+
+GROWTH = 24
+"""Successors that a layer may have per state kept, before those beyond are left out."""
+LEAST_ROOM = 4096
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep through all layers found.
+
+    Attributes:
+        order: operators in the order of the best plan, or None if every plan costs ``limit`` or more (or was left out).
+        kept: per step the items in the scratchpad after it.
+        extra_bytes: of that plan; ``bound_bytes``: no plan costs less (``limit`` where the sweep was complete and found nothing cheaper).
+        states: states looked at; ``complete``: nothing was left out.
+    """
+
+    order: tuple[int, ...] | None
+    kept: tuple[frozenset[int], ...]
+    extra_bytes: int
+    bound_bytes: int
+    states: int
+    complete: bool
+
+
+@dataclass(slots=True)
+class _Layer:
+    kept: Words
+    parent: Integers
+    operator: Integers
+
+
+def sweep(
+    problem: Problem, capacity: int, *, width: int, limit: int = NO_LIMIT, state_limit: int = NO_LIMIT,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> Swept:  # fmt: skip
+    """Search the plans of an atomic problem, at most ``width`` states a layer (the cheapest are kept).
+
+    Args:
+        limit: only plans of fewer extra bytes are of interest.
+        state_limit: states in all after which layers are cut to a single state, so that the sweep ends soon.
+        progress: called per layer with (layer, layers, states).
+    """
+    import numpy as np
+
+    from simulator.kernels import downset as kernel
+
+    tables = _tables(problem)
+    before, reads, read_at, writes, write_at, users, size, stored, phi = tables
+    operators, items = len(problem.tasks), len(problem.items)
+    words, item_words = before.shape[1], users_words(items)
+    done = np.zeros((1, words), np.uint64)
+    kept = np.zeros((1, item_words), np.uint64)
+    copies = np.zeros((1, item_words), np.uint64)
+    cost, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    layers: list[_Layer] = []
+    bound = limit
+    complete = True
+    looked = 0
+    expand: Any = kernel.expand
+    for step in range(operators):
+        room = max(LEAST_ROOM, min(len(cost), width) * GROWTH)
+        while True:
+            out = _Room(room, words, item_words)
+            made, cut, least = expand(
+                done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, capacity, limit,
+                *out.arrays(),
+            )  # fmt: skip
+            if not cut or made < room or room >= width * GROWTH:
+                break
+            room *= 4
+        if cut:
+            complete, bound = False, min(bound, int(least))
+        alive = np.flatnonzero(out.alive[:made])
+        looked += len(alive)
+        most = width if looked < state_limit else 1
+        if len(alive) > most:
+            ranked = alive[np.lexsort((out.held[alive], out.cost[alive]))]
+            complete, bound = False, min(bound, int(out.cost[ranked[most]]))
+            alive = np.sort(ranked[:most])
+        done, kept, copies = out.done[alive], out.kept[alive], out.copies[alive]
+        cost, held = out.cost[alive], out.held[alive]
+        layers.append(_Layer(kept, out.parent[alive], out.operator[alive]))
+        if progress is not None:
+            progress(step + 1, operators, looked)
+        if not len(alive):
+            return Swept(None, (), -1, bound, looked, complete)
+    best = int(np.argmin(cost))
+    order, sets = _traced(layers, best)
+    return Swept(order, sets, int(cost[best]), min(bound, int(cost[best])), looked, complete)
+
+
+def users_words(items: int) -> int:
+    """64-bit words of a set of items."""
+    return max(1, -(-items // 64))
+
+
+class _Room:
+    """Arrays for the successors of a layer."""
+
+    def __init__(self, room: int, words: int, item_words: int) -> None:
+        import numpy as np
+
+        self.done = np.empty((room, words), np.uint64)
+        self.kept = np.empty((room, item_words), np.uint64)
+        self.copies = np.empty((room, item_words), np.uint64)
+        self.cost, self.held, self.parent, self.operator = (np.empty(room, np.int64) for _ in range(4))
+        self.alive = np.empty(room, np.bool_)
+
+    def arrays(self) -> tuple[Any, ...]:
+        """In the order of the kernel's arguments."""
+        return self.done, self.kept, self.copies, self.cost, self.held, self.parent, self.operator, self.alive
+
+
+def _tables(problem: Problem) -> tuple[Any, ...]:
+    """The kernel's arrays of a problem."""
+    import numpy as np
+
+    operators, items = len(problem.tasks), len(problem.items)
+    words = max(1, -(-operators // 64))
+
+    def sets(rows: Any, count: int) -> Words:
+        table = np.zeros((count, words), np.uint64)
+        for place, row in enumerate(rows):
+            for member in row:
+                table[place, member >> 6] |= np.uint64(1 << (member & 63))
+        return table
+
+    def compressed(rows: Any) -> tuple[Integers, Integers]:
+        at = np.zeros(operators + 1, np.int64)
+        flat: list[int] = []
+        for place, row in enumerate(rows):
+            flat.extend(row)
+            at[place + 1] = len(flat)
+        return np.array(flat, dtype=np.int64), at
+
+    reads, read_at = compressed([task.reads for task in problem.tasks])
+    writes, write_at = compressed([task.writes for task in problem.tasks])
+    size = np.array([item.bytes for item in problem.items], dtype=np.int64)
+    stored = np.array([item.stored for item in problem.items], dtype=np.bool_)
+    phi = np.array([min(way.bytes for way in task.ways) for task in problem.tasks], dtype=np.int64)
+    users = sets([item.users for item in problem.items], items)
+    return sets(problem.predecessors(), operators), reads, read_at, writes, write_at, users, size, stored, phi
+
+
+def _traced(layers: list[_Layer], state: int) -> tuple[tuple[int, ...], tuple[frozenset[int], ...]]:
+    order: list[int] = []
+    sets: list[frozenset[int]] = []
+    for layer in reversed(layers):
+        order.append(int(layer.operator[state]))
+        sets.append(_members(layer.kept[state]))
+        state = int(layer.parent[state])
+    return tuple(reversed(order)), tuple(reversed(sets))
+
+
+def _members(words: Words) -> frozenset[int]:
+    found = []
+    for place, word in enumerate(words.tolist()):
+        while word:
+            low = word & -word
+            found.append(place * 64 + low.bit_length() - 1)
+            word ^= low
+    return frozenset(found)
+
+
+def plan_of(problem: Problem, order: tuple[int, ...], kept: tuple[frozenset[int], ...]) -> Plan:
+    """The plan that runs ``order`` and holds ``kept`` between its steps: stays of every operand, not placed."""
+    stays: list[Stay] = []
+    since: dict[int, int] = {}
+    for step, index in enumerate(order):
+        task = problem.tasks[index]
+        touched = {*task.reads, *task.writes}
+        brought = kept[step - 1] if step else frozenset()
+        gone = [item for item in since if item not in brought or (item not in kept[step] and item not in touched)]
+        stays.extend(Stay(item, since.pop(item), step - 1) for item in gone)
+        for item in sorted(touched):
+            since.setdefault(item, step)
+        stays.extend(Stay(item, since.pop(item), step) for item in [item for item in since if item not in kept[step]])
+    stays.extend(Stay(item, first, len(order) - 1) for item, first in since.items())
+    return Plan(order, (0,) * len(problem.tasks), tuple(sorted(stays, key=lambda stay: (stay.first, stay.item))))
