@@ -13,6 +13,7 @@ from hwspecs.hardware import Leaf
 from hwspecs.schema import FREE_GROUP, TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
 from hwspecs.vocabulary.errors import CyclewrightError, InvalidInput, SpecError, UnitError
 from hwspecs.vocabulary.formats import number_format
+from hwspecs.vocabulary.functions import FUNCTIONS
 from hwspecs.vocabulary.located_yaml import Mark, Node
 from hwspecs.vocabulary.suggest import did_you_mean
 from hwspecs.vocabulary.units import Quantity, example, format_quantity, read_any, read_quantity, split_number
@@ -65,6 +66,8 @@ def _check_key(part: str, kind: str, level: int) -> None:
             raise Unknown(error.what, error.hint or "", level) from None
     elif kind == "pattern" and not _PATTERN.fullmatch(part):
         raise Unknown(f"unknown sparsity pattern {part!r}", "write dense, unstructured, block or N:M such as 2:4", level)
+    elif kind == "function" and part not in FUNCTIONS:
+        raise Unknown(f"unknown function {part!r}", did_you_mean(part, FUNCTIONS), level)
     elif kind == "bytes":
         try:
             read_quantity(part, "bytes")

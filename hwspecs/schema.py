@@ -41,7 +41,8 @@ class Attribute:
 class Group:
     """A mapping: known ``keys``, and ``each`` for every other key (None: no other key is allowed).
 
-    ``each_key`` says what such a key must be: ``name``, ``format`` (number format), ``pattern`` (``dense``, ``2:4``, ...) or ``bytes``.
+    ``each_key`` says what such a key must be: ``name``, ``format`` (number format), ``pattern`` (``dense``, ``2:4``, ...), ``bytes`` or
+    ``function`` (of ``hwspecs.vocabulary.functions``).
     """
 
     description: str
@@ -194,7 +195,11 @@ _SIMD: Mapping[str, Attribute | Group] = {
     "loads": Group(
         "what one core gets from a cache, by the cache's name; its bandwidth if absent", each=_positive("bandwidth", "of one core")
     ),
-    "functions": Group("vector instructions of a function per vector, where above its count", each=_positive("number", "instructions")),
+    "functions": Group(
+        "vector instructions that a function takes per vector; if absent those of its steps, or its operations by convention",
+        each=_positive("number", "instructions"),
+        each_key="function",
+    ),
     "translation": Group(
         "first-level table of page translations of one core; no cost if absent",
         {
@@ -225,7 +230,8 @@ _SYSTOLIC: Mapping[str, Attribute | Group] = {
         *_DATAFLOWS.values(), "row_stationary", "auto", required=True, short={**_DATAFLOWS, "rs": "row_stationary"},
     ),
     "depthwise": _word(
-        "grouped convolutions: one group per fold (if absent), several as one block-diagonal product, or depthwise ones on the vector unit", "per_channel", "diagonal", "vector",
+        "grouped convolutions: one group per fold (if absent), several as one block-diagonal product, or depthwise ones on the vector unit",
+        "per_channel", "diagonal", "vector",
     ),
     "registers": Group(
         "registers of the cells of a row-stationary array; dataflow auto tries that dataflow where they are stated",
@@ -257,7 +263,12 @@ UNIT_KINDS: Mapping[str, Mapping[str, Attribute | Group]] = {
     "systolic": _SYSTOLIC,
     "vector": {
         "lanes": _count("results per cycle of one copy", required=True),
-        "functions": Group("cycles that one element of a function takes on one lane; 1 if absent", each=_positive("number", "cycles")),
+        "functions": Group(
+            "cycles that one element of a function takes on one lane; if absent those of its steps, or its operations by convention",
+            each=_positive("number", "cycles"),
+            each_key="function",
+        ),
+        "row_overhead": _amount("number", "cycles besides for each row of a softmax or norm that lies along the lanes; 0 if absent"),
         "kernels": _KERNELS,
     },
     "simd": _SIMD,

@@ -8,15 +8,17 @@ from math import ceil, prod
 from hwspecs.hardware import ComputeUnit, Hardware, Memory
 from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.dataflow import PORT, Alternative, Edge, MappedOperator, Rejected, Segment, Stage, Transfer
-from mappings.rates import nest_format, point_cost, vector_format
+from mappings.rates import nest_format, vector_cycles, vector_format, vector_operations
 from mappings.registry import Unmappable
-from workloads.graph import Nest, Operator, Tensor
+from workloads.graph import Operator, Tensor
 
 TILES = 16
 """Tiles that an operator is cut into at least, so that loads, work and stores overlap; fewer where a tile would fall below
 ``SMALL_TILE_BYTES``, more where tiles would not fit the on-chip memory."""
 SMALL_TILE_BYTES = 4096
 _ROW_KINDS = frozenset(("softmax", "norm"))
+_MAC = 2.0
+"""Operations of a multiply-accumulate."""
 _ROW_PASSES = 2
 """Passes over a row that does not fit on chip: statistics (online maximum and sum, or sum and squares), then scaling."""
 
@@ -24,9 +26,10 @@ _ROW_PASSES = 2
 class VectorMapper:
     """Serves kind ``vector``: ``lanes`` results per cycle, tiles streamed through the on-chip memory.
 
-    Rates come from ``ComputeUnit.vector_rates`` (operations per second of all copies). A point of a nest costs the elementary
-    operations that the graph counts, or the spec's ``functions.<name>`` where that is more; a copy passes through the lanes at
-    one element each. A multiply-accumulate is two operations: what an array cannot run for want of a format can run here.
+    Rates come from ``ComputeUnit.vector_rates`` (operations per second of all copies). A point of a nest costs what the spec's
+    ``functions`` say of it or of its steps, else the elementary operations that the graph counts; vectors at the edges of rows are
+    partly empty (``mappings.rates``). A copy passes through the lanes at one element each. A multiply-accumulate is two operations:
+    what an array cannot run for want of a format can run here.
     """
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
@@ -43,6 +46,7 @@ class VectorMapper:
         loads.update({f"internal {place}": size for place, size in enumerate(spilled)})
         stores = {**writes, **{f"internal {place}": size for place, size in enumerate(spilled)}}
         cycles, actions = _work(operator, tensors, unit, hardware)
+        priced_operations = int(sum(actions.values()))
         tiles = _tiles(sum(loads.values()) + sum(stores.values()), operator, chip)
         chip_name = chip.name if chip is not None else unit.name
         stages, edges = _stream(unit.name, hardware.dram.name, chip_name, loads, stores, ceil(cycles), tiles, _depth(chip))
@@ -70,7 +74,7 @@ class VectorMapper:
             rejected,
             macs=operator.macs,
             executed_macs=operator.macs,
-            vector_ops=operator.vector_ops,
+            vector_ops=min(operator.vector_ops, priced_operations),
             compute_format=_format(operator, tensors, unit),
             reads=reads,
             writes=writes,
@@ -85,20 +89,17 @@ def _format(operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit
     return vector_format(nest_format(operator.nests[0], tensors, operator.internal), unit) or ""
 
 
-def _cost(nest: Nest, unit: ComputeUnit) -> float:
-    """Operations of one point: a multiply-accumulate is two."""
-    return 2.0 if nest.function == "mac" else point_cost(nest, unit)
-
-
 def _work(operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> tuple[float, dict[str, float]]:
     """(cycles of the device's clock, actions) of all nests."""
     cycles = 0.0
     actions: dict[str, float] = {}
+    axis = int(operator.attributes.get("axis", -1))
     for nest in operator.nests:
         name = vector_format(nest_format(nest, tensors, operator.internal), unit)
         assert name is not None
-        operations = nest.points * _cost(nest, unit)
-        cycles += operations * hardware.clock_hz / unit.vector_rates[name]
+        mac = nest.function == "mac"
+        operations = _MAC * nest.points if mac else vector_operations(nest, unit, axis)
+        cycles += vector_cycles(nest, name, unit, hardware, axis, _MAC if mac else None)
         key = f"{unit.name}.vector.{name}"
         actions[key] = actions.get(key, 0.0) + operations
     return cycles, actions

@@ -12,25 +12,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from hwspecs.vocabulary.errors import ArgumentError
+from hwspecs.vocabulary.functions import OPERATIONS
 from workloads.graph import Axis, Nest, Operand, Tensor
 
-VECTOR_OPS: dict[str, int] = {
-    "copy": 0, "mac": 0, "identity": 0, "cast": 1,
-    "add": 1, "sub": 1, "mul": 1, "max": 1, "min": 1, "neg": 1, "abs": 1, "relu": 1, "sign": 1, "compare": 1, "logic": 1, "select": 1,
-    "floor": 1, "ceil": 1, "round": 1, "shift": 1, "affine": 2, "clip": 2, "relu6": 2, "leaky_relu": 2, "prelu": 2, "square": 1,
-    "thresholded_relu": 2, "relu2": 2, "shrink": 3, "abs_sum": 2, "mod": 6, "square_sum": 2,
-    "div": 4, "reciprocal": 4, "sqrt": 4, "rsqrt": 4, "exp": 4, "log": 4, "sin": 4, "cos": 4, "tan": 12, "tanh": 4, "erf": 4,
-    "asin": 12, "acos": 12, "atan": 12, "sinh": 10, "cosh": 10, "asinh": 10, "acosh": 10, "atanh": 10,
-    "pow": 9, "sigmoid": 7, "silu": 8, "gelu": 8, "gelu_tanh": 12, "softplus": 9, "softsign": 6, "mish": 14, "logsumexp": 6,
-    "hard_sigmoid": 4, "hard_swish": 5, "elu": 7, "selu": 8, "celu": 11, "rope": 3, "quantize": 4, "dequantize": 2, "random": 8,
-    "softmax": 8, "log_softmax": 8, "layernorm": 5, "rmsnorm": 3, "groupnorm": 5, "instancenorm": 5, "l2norm": 3,
-}  # fmt: skip
-"""Elementary vector operations per element. The convention: one for an add, multiply, maximum, comparison or select; four for a
-special function that hardware evaluates by table or iteration (division, square root, exponential, logarithm, sine, tanh, erf);
-the rest is the sum over the usual formula. ``sigmoid``: 0.5 tanh(x/2) + 0.5 = 3 + 4; ``silu``: 7 + 1; ``gelu``: 0.5 x (1 + erf(x/sqrt 2))
-= 4 + 4; ``gelu_tanh``: 8 + 4; ``softplus``: exp, add, log; ``softmax``: max 1, subtract 1, exp 4, sum 1, scale 1;
-``layernorm``: sum and sum of squares 3, subtract 1, scale 1 (gamma and beta one more each); ``rmsnorm``: sum of squares 2, scale 1
-(gamma one more); ``rope``: two multiplies and an add. Work per row (one square root, one division) is not counted."""
+VECTOR_OPS = OPERATIONS
+"""Elementary vector operations per element by function: the convention of ``hwspecs.vocabulary.functions``."""
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from itertools import product as product_of
 from typing import TYPE_CHECKING
 
 from hwspecs.hardware import ComputeUnit
-from mappings.rates import nest_format, point_cost, vector_format
+from mappings.rates import nest_format, vector_format, vector_operations
 from mappings.systolic.folds import OUTPUT, WEIGHT
 from mappings.systolic.problem import Product
 from mappings.systolic.row_stationary import TilePasses, word_bytes
@@ -90,7 +90,7 @@ def vector_actions(
     for nest, share in nests:
         wanted = nest_format(nest, tensors, operator.internal)
         key = f"{name}.vector.{vector_format(wanted, unit) or wanted.rate_name}"
-        actions[key] = actions.get(key, 0.0) + nest.points * point_cost(nest, unit) * share
+        actions[key] = actions.get(key, 0.0) + vector_operations(nest, unit) * share
     return actions
 
 
