@@ -117,8 +117,10 @@ class Choice:
     def name(self) -> str:
         """For reports: dataflow, tile, order."""
         m, n, k = (self.split[group].size for group in "mnk")
-        packed = f", {self.pack} side by side" if self.pack > 1 else ""
-        return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}{packed}"
+        more = f", {self.pack} side by side" if self.pack > 1 else ""
+        if self.passes is not None:
+            more = f", {self.passes.active_cells} cells at work"
+        return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}{more}"
 
 
 class TileSearch:
@@ -315,6 +317,7 @@ def parameters_of(product: Product, array: Array) -> list[float]:
         float(product.extra_bytes), float(sum(product.stores.values())) if product.stores else -1.0, array.sum_bytes,
         float(array.double_buffered), float(buffers.get("all", -1)), float(buffers.get("ifmap", 0)), float(buffers.get("filter", 0)),
         float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT, PRICE, product.packs,
+        float(bool(product.out.held_whole) and product.out.least_bytes > 0),
     ]  # fmt: skip
 
 

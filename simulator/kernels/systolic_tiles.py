@@ -21,9 +21,10 @@ elements of a full tile and of all tiles, and the steps that all tiles take wher
 array skips zeros)."""
 
 (BATCH, M, N, K, ROWS, COLUMNS, COPIES, SLOWDOWN, BYTES_PER_CYCLE, A_BYTES, B_BYTES, OUT_BYTES, A_LEAST, B_LEAST, OUT_LEAST, EXTRA, STORES,
- SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE, PACKS) = range(28)  # fmt: skip
+ SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE, PACKS, OVERLAPS) = range(29)  # fmt: skip
 """Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad; ``PACKS``: firings
-that the products of a batch share out between them (as many as the batch, or fewer where several products are packed into one)."""
+that the products of a batch share out between them (as many as the batch, or fewer where several products are packed into one);
+``OVERLAPS`` > 0: tiles add to the same results at their edges (transposed convolutions), which leave as partial sums and come back."""
 
 (ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A,
  AGAIN_B, RANK) = range(16)  # fmt: skip
@@ -104,6 +105,9 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, gi
     if spill and p[EPILOGUE] > 0.0:
         excess = np.inf
     out_moved = (p[STORES] if p[STORES] >= 0.0 else out_pass) + p[EXTRA]
+    if p[OVERLAPS] > 0.0:
+        shared = max(0.0, out_elements - np.floor(p[OUT_LEAST] / p[OUT_BYTES]))
+        out_moved = (p[STORES] if p[STORES] >= 0.0 else p[OUT_LEAST]) + p[EXTRA] + 2.0 * np.ceil(shared * p[SUM_BYTES])
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2.0 * spilled
     work = given if flow == ROW_STATIONARY else _cycles(flow, order, m, n, k, p)
     rate = p[BYTES_PER_CYCLE]

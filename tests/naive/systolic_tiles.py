@@ -89,7 +89,7 @@ def walk(nest, shapes, groups, batch, choice, rows, columns):
 def score_twin(flow, order, m, n, k, p, given=0.0):
     """The kernel's score of one candidate, stated again in plain Python. Tables and parameters as the kernel's docstring says."""
     (batch, _m, _n, _k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
-     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs) = p  # fmt: skip
+     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs, overlaps) = p  # fmt: skip
     trips = {"m": m[0], "n": n[0], "k": k[0]}
     loops = ("mnk", "mkn", "nkm")[order]
     a_tile, b_tile, o_tile = ceil(m[10] * k[10] * a_bytes), ceil(n[10] * k[12] * b_bytes), ceil(m[12] * n[12] * o_bytes)
@@ -131,6 +131,8 @@ def score_twin(flow, order, m, n, k, p, given=0.0):
     ramp = (rows if flow == 0 else 2 * rows) + columns - 2
     cycles = given if flow == 3 else turns * (streamed + packs * time * ramp) * slow
     out_moved = (stores if stores >= 0 else o_pass) + extra
+    if overlaps:
+        out_moved = (stores if stores >= 0 else o_least) + extra + 2 * ceil(max(0, elements - o_least // o_bytes) * sum_bytes)
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2 * spilled
     firings = packs * trips["m"] * trips["n"] * trips["k"]
     busy = moved / rate
