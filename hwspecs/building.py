@@ -46,14 +46,14 @@ def build(header: Mapping[str, str], leaves: Mapping[str, Leaf]) -> Hardware:
     def number(path: str, default: float = 0.0) -> float:
         return float(si_value(single[path], clock)) if path in single else default
 
-    memories = [_memory(name, below, clock) for name, below in tree["memory"].items()]
+    memories = [memory_of_cores(_memory(name, below, clock), cores) for name, below in tree["memory"].items()]
     return Hardware(
         name=header["name"],
         description=header.get("description", ""),
         family=header.get("family", ""),
         clock_hz=clock,
         default_format=str(single["default_format"].value),
-        units={name: all_cores(_unit(name, below, clock), cores) for name, below in tree["unit"].items()},
+        units={name: unit_of_cores(_unit(name, below, clock), cores) for name, below in tree["unit"].items()},
         memories={memory.name: memory for memory in sorted(memories, key=lambda memory: not memory.off_chip)},
         links={name: _link(name, below, clock) for name, below in tree["link"].items()},
         specials={name: {key: si_value(leaf, clock) for key, leaf in below.items()} for name, below in tree["special"].items()},
@@ -68,12 +68,26 @@ def build(header: Mapping[str, str], leaves: Mapping[str, Leaf]) -> Hardware:
     )
 
 
-def all_cores(unit: ComputeUnit, cores: float) -> ComputeUnit:
-    """``unit`` with its rates times ``cores`` (1/n: those of one core of n)."""
-    if cores == 1:
+def unit_of_cores(unit: ComputeUnit, cores: int, of: int = 1) -> ComputeUnit:
+    """A unit of ``of`` cores as one of ``cores`` cores: rates of all copies together."""
+    if cores == of:
         return unit
-    rates = {key: rate * cores for key, rate in unit.rates.items()}
-    return replace(unit, rates=rates, vector_rates={key: rate * cores for key, rate in unit.vector_rates.items()})
+    rates = {key: rate / of * cores for key, rate in unit.rates.items()}
+    return replace(unit, rates=rates, vector_rates={key: rate / of * cores for key, rate in unit.vector_rates.items()})
+
+
+def memory_of_cores(memory: Memory, cores: int, of: int = 1) -> Memory:
+    """An on-chip memory of ``of`` cores as one of ``cores`` cores, each with a copy of its own; an off-chip one as it is."""
+    if cores == of or memory.off_chip:
+        return memory
+    return replace(
+        memory,
+        size_bytes=memory.size_bytes // of * cores,
+        bandwidth_bytes_per_s=memory.bandwidth_bytes_per_s / of * cores,
+        banks=memory.banks // of * cores,
+        partitions={name: size // of * cores for name, size in memory.partitions.items()},
+        partition_bandwidths={name: rate / of * cores for name, rate in memory.partition_bandwidths.items()},
+    )
 
 
 def digest(name: str, leaves: Mapping[str, Leaf]) -> str:

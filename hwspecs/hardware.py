@@ -212,7 +212,7 @@ class Hardware:
         leaves: dotted path to ``Leaf``, every number of the spec after overrides.
         digest: sha256 over the leaves, for provenance.
         cores: identical cores, each with its own copy of every unit and on-chip memory; they share the off-chip memory and are joined
-            by the link ``noc``. Rates of units are those of all cores together; on-chip memories are as one core has them.
+            by the link ``noc``. Rates of units, sizes and bandwidths of on-chip memories are those of all cores together.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.errors import ContractError, CyclewrightError, UnsupportedError
@@ -14,6 +15,9 @@ from mappings.memo import Numbers, fingerprint, handed_to, operator_names
 from mappings.promises import PROMISES, check_promises
 from mappings.registry import Mapper, Unmappable, find_mapper, is_built_in, mapper_kinds, plug_in_fault
 from workloads.graph import Operator, OperatorGraph, Repeat, Tensor
+
+if TYPE_CHECKING:
+    from mappings.cores import Splitter
 
 _SHOWN_NAMES = 4
 
@@ -127,6 +131,14 @@ class _Run:
     """What one call of ``map_graph`` remembers: mapper instances, equal operators, reasons of fallbacks."""
 
     def __init__(self, hardware: Hardware) -> None:
+        self._splitter: Splitter | None = None
+        if hardware.cores > 1:
+            from mappings.cores import Splitter, one_core  # most hardware has one core and never loads this
+
+            view = one_core(hardware)
+            alone = _Run(view)
+            self._splitter = Splitter(hardware, lambda operator, tensors: alone.mapped(operator, tensors, {}))
+            hardware = view
         self.hardware = hardware
         self._mappers: dict[str, Mapper] = {}
         self._numbers = Numbers()
@@ -143,7 +155,10 @@ class _Run:
         key = fingerprint(operator, tensors, names, self._numbers)
         found = self._done.get(key)
         if found is None:
-            found = (names, self._new(operator, tensors))
+            mapped = self._new(operator, tensors)
+            if self._splitter is not None:
+                mapped = self._splitter.widened(mapped, operator, tensors)
+            found = (names, mapped)
             self._done[key] = found
         old, mapped = found
         if mapped.fell_back_from is not None:

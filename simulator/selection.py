@@ -57,7 +57,28 @@ def search(mapped: MappedGraph, *, fidelity: str = "tile") -> Found:
     """
     if fidelity not in ("roofline", "tile", "cycle"):
         raise ArgumentError(f"unknown fidelity {fidelity!r}", hint="use one of roofline, tile, cycle")
-    return _Search(mapped.hardware, fidelity == "cycle").run(mapped)
+    found = _Search(mapped.hardware, fidelity == "cycle").run(mapped)
+    return _on_fewer_cores(mapped, found, fidelity == "cycle") if mapped.hardware.cores > 1 else found
+
+
+def _on_fewer_cores(mapped: MappedGraph, found: Found, banked: bool) -> Found:
+    """The best of ``found`` and of the plans of half as many cores, a quarter, ... one: with more cores no plan is lost."""
+    from mappings.cores import on_more_cores, with_cores
+    from mappings.mapping import map_graph
+
+    hardware = mapped.hardware
+    cores = hardware.cores // 2
+    while cores:
+        narrow = with_cores(hardware, cores)
+        other = _Search(narrow, banked).run(map_graph(mapped.graph, narrow))
+        if other.cycles < found.cycles:
+            wide = on_more_cores(other.mapped, hardware)
+            note = f"{cores} of {hardware.cores} cores run everything: {other.cycles} cycles, with all of them {found.cycles}"
+            schedule = replace(other.schedule, capacity_bytes=other.schedule.capacity_bytes // cores * hardware.cores)
+            layers = min(other.layer_by_layer_cycles, found.layer_by_layer_cycles)
+            found = Found(replace(wide, notes=(*wide.notes, note)), schedule, other.cycles, layers)
+        cores //= 2
+    return found
 
 
 class _Search:
@@ -76,7 +97,8 @@ class _Search:
             ranked, (schedule, alone, total) = mapped, given
         offered: list[list[tuple[int, Group]]] = []
         for stretch, cycles in zip(stretches(ranked), alone, strict=True):
-            groups = [group for group in (*chains(stretch), *branches(stretch)) if self._fitting(group.mapped)]
+            fused = chains(stretch) if self.hardware.cores == 1 else ()  # chains of several cores: on one of them, see ``_on_fewer_cores``
+            groups = [group for group in (*fused, *branches(stretch)) if self._fitting(group.mapped)]
             best = self._best([group.mapped for group in groups])
             row = []
             for group, (item, spent) in zip(groups, best, strict=True):
