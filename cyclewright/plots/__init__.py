@@ -1,4 +1,4 @@
-"""Figures of a run, made from its stored JSON document alone: roofline, breakdown, memory, timeline, and the tornado of ``whatif``.
+"""Figures of a run, made from its stored JSON document alone, and the tornado of ``whatif``.
 
 ``write_*`` put a figure into a file (``.svg`` or ``.png``). ``cyclewright.plots.svg.to_svg`` gives a laid-out figure as SVG text for a
 page that defines the colour roles of ``cyclewright.plots.palette`` as CSS variables. Only PNG needs matplotlib.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from cyclewright.plots.figures import (
     write_breakdown,
+    write_course,
     write_memory,
     write_roofline,
+    write_stalls,
     write_timeline,
     write_tornado,
 )
 
 __all__ = [
     "write_breakdown",
+    "write_course",
     "write_memory",
     "write_roofline",
+    "write_stalls",
     "write_timeline",
     "write_tornado",
 ]

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cyclewright.plots.breakdown import breakdown_scene
+from cyclewright.plots.course import course_scene
 from cyclewright.plots.memory import memory_scene
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scene import Scene
+from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.svg import to_svg
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import tornado_scene
@@ -46,6 +48,16 @@ def write_memory(document: Document, path: str | Path) -> None:
 def write_timeline(document: Document, path: str | Path) -> None:
     """Write the busy stretches of each unit and port of a stored run; arguments and errors as in ``write_roofline``."""
     _write(timeline_scene(read_document(document)), path)
+
+
+def write_stalls(document: Document, path: str | Path) -> None:
+    """Write where the time of each operator of a stored run goes; arguments and errors as in ``write_roofline``."""
+    _write(stalls_scene(read_document(document)), path)
+
+
+def write_course(document: Document, path: str | Path) -> None:
+    """Write use, bandwidth and bytes held over time of a stored run; arguments and errors as in ``write_roofline``."""
+    _write(course_scene(read_document(document)), path)
 
 
 def write_tornado(whatif_document: Document, path: str | Path) -> None:

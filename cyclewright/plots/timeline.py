@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from cyclewright.plots.formatting import seconds, tick
+from cyclewright.plots.axis import CutAxis, cut_axis, time_ticks
+from cyclewright.plots.formatting import seconds
 from cyclewright.plots.palette import kind_colour
-from cyclewright.plots.scales import LinearScale
-from cyclewright.plots.scene import Path, Rect, Scene, Text, shorten, text_width
+from cyclewright.plots.scene import Path, Rect, Scene, Text, shorten
 from cyclewright.plots.wording import title
 from simulator.result import Result, Span
 
 _ROW = 26.0
-_CUT = 18.0
-"""Pixels between two pieces of the time axis."""
-_LONGEST_GAP = 0.08
-"""Share of the run beyond which a time without any stretch is cut out of the axis."""
 _FINEST = 0.75
 """Stretches nearer to each other than this many pixels are drawn as one: nobody can tell them apart, and a file of all would be large."""
 
@@ -35,10 +30,10 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
         scene.add(Text(12, top + 18, "this run was stored without a timeline", size=12, fill="muted"))
         return scene
     left, right = 110.0 if width > 600 else 76.0, width - 16
-    axis = _axis(result.timeline, left, right)
+    axis = cut_axis(result.timeline, left, right)
     kinds = {operator.name: operator.kind for operator in result.operators}
     foot = top + _ROW * len(rows)
-    _ticks(scene, axis, result.clock_hz, top, foot)
+    time_ticks(scene, axis, result.clock_hz, top, foot)
     for index, (resource, spans) in enumerate(rows.items()):
         y = top + _ROW * index
         scene.add(Text(left - 8, y + 17, shorten(resource.partition(":")[2] or resource, 12, left - 14), size=12, anchor="end"))
@@ -48,63 +43,7 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
     return scene
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """Cycles to pixels in pieces: long times in which nothing is drawn (later rounds of a repeat) are cut out."""
-
-    pieces: tuple[LinearScale, ...]
-
-    def __call__(self, cycles: float) -> float:
-        piece = next((piece for piece in self.pieces if cycles <= piece.high), self.pieces[-1])
-        return piece(max(cycles, piece.low))
-
-
-def _axis(spans: Iterable[Span], left: float, right: float) -> _Axis:
-    parts: list[list[int]] = []
-    for span in sorted(spans, key=lambda span: span.start_cycles):
-        if parts and span.start_cycles <= parts[-1][1]:
-            parts[-1][1] = max(parts[-1][1], span.end_cycles)
-        else:
-            parts.append([span.start_cycles, span.end_cycles])
-    end = parts[-1][1]
-    joined: list[list[int]] = [[0, 0]]
-    for low, high in parts:
-        if low - joined[-1][1] > _LONGEST_GAP * end:
-            joined.append([low, high])
-        else:
-            joined[-1][1] = high
-    solid = [part for part in joined if part[1] > part[0]]
-    room = right - left - _CUT * (len(solid) - 1)
-    drawn = sum(high - low for low, high in solid)
-    pieces, x = [], left
-    for low, high in solid:
-        width = (high - low) / drawn * room
-        pieces.append(LinearScale(float(low), float(high), x, x + width))
-        x += width + _CUT
-    return _Axis(tuple(pieces))
-
-
-def _ticks(scene: Scene, axis: _Axis, clock_hz: float, top: float, foot: float) -> None:
-    free = 0.0
-    for number, piece in enumerate(axis.pieces):
-        if number:
-            middle = piece.start - _CUT / 2
-            scene.add(
-                Path(((middle - 3, foot + 4), (middle, foot - 4)), stroke="ink"),
-                Path(((middle, foot + 4), (middle + 3, foot - 4)), stroke="ink"),
-            )
-        seconds_scale = LinearScale(piece.low / clock_hz, piece.high / clock_hz, piece.start, piece.end)
-        for value in seconds_scale.ticks(max(1, int((piece.end - piece.start) / 110))):
-            at, label = seconds_scale(value), tick(value, "s")
-            half = text_width(label, 11) / 2
-            middle = min(at, piece.end - half + 10, scene.width - half - 2)
-            scene.add(Path(((at, top), (at, foot)), stroke="grid"))
-            if middle - half > free:
-                scene.add(Text(middle, foot + 16, label, size=11, fill="muted", anchor="middle"))
-                free = middle + half + 6
-
-
-def _stretches(spans: Iterable[Span], x: _Axis, clock_hz: float) -> Iterator[tuple[float, float, str, str]]:
+def _stretches(spans: Iterable[Span], x: CutAxis, clock_hz: float) -> Iterator[tuple[float, float, str, str]]:
     """Pixel stretches in order of start; neighbours that no screen could tell apart become one, named after the longest in it."""
     group: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start_cycles, span.end_cycles)):
@@ -120,7 +59,7 @@ def _stretches(spans: Iterable[Span], x: _Axis, clock_hz: float) -> Iterator[tup
         yield _stretch(group, x, clock_hz)
 
 
-def _stretch(group: list[Span], x: _Axis, clock_hz: float) -> tuple[float, float, str, str]:
+def _stretch(group: list[Span], x: CutAxis, clock_hz: float) -> tuple[float, float, str, str]:
     longest = max(group, key=lambda span: span.end_cycles - span.start_cycles)
     begin, end = group[0].start_cycles, max(span.end_cycles for span in group)
     others = len({span.operator for span in group}) - 1

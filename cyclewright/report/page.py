@@ -9,11 +9,14 @@ from hashlib import sha256
 from importlib.resources import files
 
 from cyclewright.plots.breakdown import breakdown_scene
+from cyclewright.plots.course import course_scene
 from cyclewright.plots.memory import memory_scene
 from cyclewright.plots.palette import DARK, LIGHT
 from cyclewright.plots.roofline import roofline_scene
+from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.wording import title, verdict
+from cyclewright.report.dram import dram_table
 from cyclewright.report.headline import cards
 from cyclewright.report.limits import limits
 from cyclewright.report.markup import esc, figure, section
@@ -45,9 +48,19 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
         section("roofline", "Roofline", _roofline(result)),
         section("breakdown", "Breakdown", _breakdown(result)),
         section("table", "Operators", operator_table(result)),
-        section("memory", "Memory over time", _memory(result)),
     ]
-    links = [("numbers", "Headline"), ("roofline", "Roofline"), ("breakdown", "Breakdown"), ("table", "Operators"), ("memory", "Memory")]
+    links = [("numbers", "Headline"), ("roofline", "Roofline"), ("breakdown", "Breakdown"), ("table", "Operators")]
+    if result.time_parts:
+        parts.append(section("stalls", "Where the time of each operator goes", _stalls(result)))
+        links.append(("stalls", "Stalls"))
+    if result.dram:
+        parts.append(section("dram", "DRAM", dram_table(result)))
+        links.append(("dram", "DRAM"))
+    parts.append(section("memory", "Memory over time", _memory(result)))
+    links.append(("memory", "Memory"))
+    if result.over_time:
+        parts.append(section("course", "Use, bandwidth and bytes held over time", _course(result)))
+        links.append(("course", "Over time"))
     if result.timeline:
         parts.append(section("timeline", "Timeline", _timeline(result)))
         links.append(("timeline", "Timeline"))
@@ -132,6 +145,25 @@ def _breakdown(result: Result) -> str:
         "is power that flows whether or not anything runs."
     )
     return figure(breakdown_scene(result, heading=False), breakdown_scene(result, width=_NARROW, heading=False), caption)
+
+
+def _stalls(result: Result) -> str:
+    caption = (
+        "All rounds of each operator, in the program's order; lengths are to scale. <em>Full rate</em> is the least time that the unit's "
+        "peak allows for the arithmetic that is done; <em>occupied, not full</em> is the rest of the time in which a unit works: idle "
+        "elements, filling and draining, elementwise work. <em>Stalled</em> is the share in which nothing computes: only a memory port is "
+        "busy, a kernel is being launched, or neither."
+    )
+    return figure(stalls_scene(result, heading=False), stalls_scene(result, width=_NARROW, heading=False), caption)
+
+
+def _course(result: Result) -> str:
+    caption = (
+        "Executed multiply-accumulates against the unit's peak, bytes per second at each off-chip memory, and bytes held on chip: what the "
+        "schedule keeps there and the tiles in the buffers. Means over short stretches; the axis is that of the timeline below, in "
+        "which the later rounds of repeated layers are cut out."
+    )
+    return figure(course_scene(result, heading=False), course_scene(result, width=_NARROW, heading=False), caption)
 
 
 def _memory(result: Result) -> str:

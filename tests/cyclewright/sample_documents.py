@@ -80,6 +80,28 @@ def _name(index: int, kind: str, repeats: bool) -> str:
     return f"layers/{kind}_{index}_proj" if repeats else f"resnetv17_stage{index // 40 + 1}_{kind}{index}_fwd"
 
 
+def _course(rows: list[OperatorResult], cycles: int) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """One piece for each operator's first round, one for the others; half of the time computes, a third waits, the rest is launch."""
+    pieces: dict[int, OperatorResult] = {}
+    for row in rows:
+        if int(row.end_s * CLOCK) > int(row.start_s * CLOCK):
+            pieces[int(row.start_s * CLOCK)] = row
+            pieces[int(row.end_s * CLOCK)] = row
+    edges = [0, *(at for at in sorted(pieces) if 0 < at < cycles), cycles]
+    running = [pieces.get(at, rows[0]) for at in edges[:-1]]
+    columns = {
+        "cycles": tuple(edges),
+        "compute:sm:bf16": tuple(row.executed_macs // row.count for row in running),
+        "memory:hbm:read": tuple(2 * row.dram_bytes // (3 * row.count) for row in running),
+        "memory:hbm:written": tuple(row.dram_bytes // (3 * row.count) for row in running),
+        "held:l2": tuple(1_000_000 + 700_000 * (number % 50) for number in range(len(running))),
+    }
+    spent = [int(row.time_s * CLOCK) for row in rows]
+    halves, thirds = [total // 2 for total in spent], [total // 3 for total in spent]
+    rest = tuple(total - half - third for total, half, third in zip(spent, halves, thirds, strict=True))
+    return columns, {"computing": tuple(halves), "memory": tuple(thirds), "launch": rest, "idle": (0,) * len(rows)}
+
+
 def _sum_up(rows: list[OperatorResult], latency: float, repeats: bool) -> Result:
     from dataclasses import replace
 
@@ -103,6 +125,7 @@ def _sum_up(rows: list[OperatorResult], latency: float, repeats: bool) -> Result
         if last > first:
             spans.append(Span("compute:sm", row.name, "main", first, last))
             spans.append(Span("memory:hbm", row.name, "load", first, first + (last - first) * 2 // 3))
+    marks, parts = _course(rows, int(latency * CLOCK))
     leaves = {
         "memory.hbm.bandwidth": {"text": "3.35 TB/s", "source": "datasheet", "cite": "NVIDIA H100 data sheet, 2023"},
         "memory.hbm.achieved": {"text": "0.9", "source": "assumed", "cite": "typical of HBM3"},
@@ -138,6 +161,8 @@ def _sum_up(rows: list[OperatorResult], latency: float, repeats: bool) -> Result
         operators=tuple(rows),
         memory_over_time=tuple(times),
         timeline=tuple(spans),
+        over_time=marks,
+        time_parts=parts,
         warnings=("softmax ran on the vector path: 3 operators fell back",),
         roofs={
             "compute:sm:fp64": 66.9e12,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cyclewright import plots
 from cyclewright.plots.breakdown import bars_of, breakdown_scene
+from cyclewright.plots.course import course_scene, panels_of
 from cyclewright.plots.formatting import percent, si, significant, tick
 from cyclewright.plots.labels import Box, place_label
 from cyclewright.plots.memory import memory_scene
@@ -22,6 +23,7 @@ from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scales import LinearScale, LogScale
 from cyclewright.plots.scene import Circle, Rect, Scene, Text, shorten, text_width
 from cyclewright.plots.scene import Path as Line
+from cyclewright.plots.stalls import COLOURS, FULL, rows_of, stalls_scene
 from cyclewright.plots.svg import to_svg
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import read_whatif, tornado_scene
@@ -30,7 +32,7 @@ from simulator.reading import read_document
 from tests.cyclewright.sample_documents import HBM, sample_document, sample_result, sample_whatif
 
 SIZES = (12, 70, 300)
-WRITERS = (plots.write_roofline, plots.write_breakdown, plots.write_memory, plots.write_timeline)
+WRITERS = (plots.write_roofline, plots.write_breakdown, plots.write_memory, plots.write_timeline, plots.write_stalls, plots.write_course)
 
 
 def _texts(scene: Scene) -> list[Text]:
@@ -53,6 +55,7 @@ def test_no_text_of_a_figure_covers_another_or_leaves_the_picture(operators: int
     scenes = [
         roofline_scene(result, width=width, height=600 if width > 600 else 430), breakdown_scene(result, width=width),
         memory_scene(result, width=width), timeline_scene(result, width=width), tornado_scene(sample_whatif(), width=width),
+        stalls_scene(result, width=width), course_scene(result, width=width),
     ]  # fmt: skip
     for scene in scenes:
         boxes = _boxes([text for text in _texts(scene) if not text.rotate])
@@ -133,6 +136,61 @@ def test_the_capacity_line_is_drawn_where_it_is_near_and_named_where_it_is_not()
     assert any(label == "capacity of l2: 50.0 MB" for label in labels)
     assert not any(label.startswith("capacity of hbm") for label in labels)
     assert any(label.startswith("Off chip: peak 16.0 GB, 20 % of hbm (80.0 GB)") for label in labels)
+
+
+@pytest.mark.parametrize("operators", SIZES)
+def test_the_parts_of_a_row_are_its_time_and_are_drawn_to_scale(operators: int) -> None:
+    result = sample_result(operators, repeats=operators == 12)
+    rows = rows_of(result)
+    assert len(rows) <= 80
+    assert sum(row.cycles for row in rows) == sum(map(sum, result.time_parts.values()))
+    names = [operator.name for operator in result.operators]
+    order = [names.index(row.label.partition(" ×")[0]) for row in rows if "shorter ones" not in row.label]
+    assert order == sorted(order)
+    assert all(min(row.parts.values()) >= 0 for row in rows)
+    bars: dict[str, float] = {}
+    for shape in stalls_scene(result).shapes:
+        if isinstance(shape, Rect) and shape.title:
+            name = shape.title.partition(":")[0]
+            bars[name] = bars.get(name, 0.0) + shape.width
+    longest = max(rows, key=lambda row: row.cycles)
+    for row in rows:
+        assert bars[row.label] == pytest.approx(bars[longest.label] * row.cycles / longest.cycles, abs=1.0)
+
+
+def test_full_rate_is_the_least_time_of_the_arithmetic_and_never_more_than_computing() -> None:
+    result = sample_result(70)
+    operators = {operator.name: (operator, number) for number, operator in enumerate(result.operators)}
+    seen = 0
+    for row in rows_of(result):
+        operator, number = operators[row.label]
+        computing = result.time_parts["computing"][number]
+        least = 2 * operator.executed_macs / result.roofs["compute:sm:bf16"] * result.clock_hz
+        if operator.executed_macs:
+            assert row.parts[FULL] == pytest.approx(min(computing, least))
+            seen += 1
+        assert sum(row.parts[part] for part in list(COLOURS)[:2]) == pytest.approx(computing)
+    assert seen > 10
+
+
+def test_the_course_is_drawn_at_the_height_of_its_values_and_keeps_its_area() -> None:
+    result = sample_result(70)
+    panel = next(panel for panel in panels_of(result) if panel.limit_name == "capacity")
+    drawn = [shape for shape in course_scene(result).shapes if isinstance(shape, Line) and shape.fill == "s3"]
+    assert drawn
+    (_, _, levels) = panel.layers[0]
+    highest = min(y for shape in drawn for _, y in shape.points)
+    foot = max(y for shape in drawn for _, y in shape.points)
+    area = sum(
+        (second[0] - first[0]) * (foot - first[1])
+        for shape in drawn
+        for first, second in zip(shape.points[: len(shape.points) // 2 : 2], shape.points[1 : len(shape.points) // 2 : 2], strict=True)
+    )
+    marks = result.over_time["cycles"]
+    mean = sum(level * (end - start) for level, start, end in zip(levels, marks, marks[1:], strict=False)) / marks[-1]
+    # area over width is the mean height; the highest step is a mean over a pixel, so it is not above the highest value
+    width = max(x for shape in drawn for x, _ in shape.points) - min(x for shape in drawn for x, _ in shape.points)
+    assert area / width / (foot - highest) == pytest.approx(mean / max(levels), rel=0.05)
 
 
 def test_the_timeline_merges_what_no_screen_can_tell_apart() -> None:
@@ -261,9 +319,18 @@ def test_names_with_markup_are_inert_in_svg() -> None:
 @pytest.mark.parametrize("operators", [0, 1])
 def test_runs_without_operators_or_with_one_are_drawn(operators: int) -> None:
     result = (
-        sample_result(1) if operators else read_document({**sample_document(1), "operators": [], "timeline": [], "memory_over_time": []})
+        sample_result(1)
+        if operators
+        else read_document({**sample_document(1), "operators": [], "timeline": [], "memory_over_time": [], "time_parts": {}})
     )
-    for scene in (roofline_scene(result), breakdown_scene(result), memory_scene(result), timeline_scene(result)):
+    for scene in (
+        roofline_scene(result),
+        breakdown_scene(result),
+        memory_scene(result),
+        timeline_scene(result),
+        stalls_scene(result),
+        course_scene(result),
+    ):
         ElementTree.fromstring(to_svg(scene))
 
 

@@ -14,7 +14,9 @@ import pytest
 import cyclewright as cw
 from cyclewright import plots
 from cyclewright.plots.breakdown import bars_of
+from cyclewright.plots.course import course_scene, panels_of
 from cyclewright.plots.roofline import roofline_scene
+from cyclewright.plots.stalls import rows_of, stalls_scene
 from cyclewright.plots.wording import off_chip_memories, work
 from cyclewright.report import render
 from cyclewright.report.sources import command
@@ -60,9 +62,23 @@ def test_no_operator_stands_above_its_roofs(document: dict[str, Any]) -> None:
 
 def test_labels_do_not_overlap(document: dict[str, Any]) -> None:
     for width in (1080, 360):
-        boxes = _boxes([text for text in _texts(roofline_scene(read_document(document), width=width)) if not text.rotate])
-        for (one, first), (other, second) in combinations(boxes, 2):
-            assert not first.overlaps(second), f"{one!r} covers {other!r}"
+        result = read_document(document)
+        for scene in (roofline_scene(result, width=width), stalls_scene(result, width=width), course_scene(result, width=width)):
+            boxes = _boxes([text for text in _texts(scene) if not text.rotate])
+            for (one, first), (other, second) in combinations(boxes, 2):
+                assert not first.overlaps(second), f"{one!r} covers {other!r}"
+
+
+def test_the_parts_of_every_row_are_its_time(document: dict[str, Any]) -> None:
+    result = read_document(document)
+    rows = rows_of(result)
+    if result.fidelity == "roofline":
+        assert not rows
+        assert not panels_of(result)
+        return
+    times = [operator.time_s for operator in result.operators if operator.time_s > 0]
+    assert [row.cycles / result.clock_hz for row in rows] == pytest.approx(times)
+    assert len(panels_of(result)) >= 3
 
 
 def test_the_bars_add_up(document: dict[str, Any]) -> None:
@@ -74,7 +90,8 @@ def test_the_bars_add_up(document: dict[str, Any]) -> None:
 
 
 def test_every_figure_and_the_page_are_made_from_the_document(document: dict[str, Any], tmp_path: Path) -> None:
-    for name, writer in (("r", plots.write_roofline), ("b", plots.write_breakdown), ("m", plots.write_memory), ("t", plots.write_timeline)):
+    writers = ("roofline", "breakdown", "memory", "timeline", "stalls", "course")
+    for name, writer in ((name, getattr(plots, f"write_{name}")) for name in writers):
         writer(document, tmp_path / f"{name}.svg")
         ElementTree.parse(tmp_path / f"{name}.svg")
     text = render(document)

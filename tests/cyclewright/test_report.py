@@ -268,10 +268,20 @@ def test_the_concrete_change_stands_beside_the_base() -> None:
 
 def test_a_run_without_timeline_or_interval_or_capacities_still_reports() -> None:
     document = sample_document(12)
-    document.update(timeline=[], interval={}, capacities={}, provenance={}, meta={}, memory_over_time=[])
+    document.update(timeline=[], interval={}, capacities={}, provenance={}, meta={}, memory_over_time=[], over_time={}, time_parts={})
     page = Page(render(document))
     assert page.faults == []
     assert "cycles at 1.755 GHz" in page.text
+
+
+def test_the_counts_of_the_dram_are_shown_where_the_cycle_rung_made_them() -> None:
+    document = sample_document(12)
+    assert 'id="dram"' not in render(document)
+    document["dram"] = {"hbm": {"row_hit_rate": 0.875, "efficiency": 0.9412, "reads": 1234567.0, "turnarounds": 89.0, "busy_s": 1.5e-3}}
+    page = Page(render(document))
+    assert page.faults == []
+    for text in ("Row hits", "88 %", "94 %", "1,234,567", "89", "1.50 ms", "hbm 3.35 TB/s"):
+        assert text in page.text
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"schema": 7}, {**as_document(sample_result(2)), "latency_s": "soon"}])
