@@ -40,6 +40,8 @@ def explain(document: Document, name: str) -> list[tuple[str, list[tuple[str, st
 def _what(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     times = f", {row['count']} times" if row["count"] != 1 else ""
     lines = [("kind", f"{row['kind']}{times}"), ("runs on", f"{row['unit']}, {row['alternative']}")]
+    if row.get("members"):
+        lines.append(("runs together", ", ".join(row["members"])))
     if row.get("fell_back_from"):
         lines.append(("fell back", f"{row['fell_back_from']} cannot run it"))
     if row["macs"]:

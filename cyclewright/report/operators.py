@@ -87,9 +87,10 @@ def _cells(index: int, operator: OperatorResult) -> list[_Cell]:
     reached = operator.roof_s / operator.time_s if operator.time_s > 0 else 0.0
     spent = sum(operator.energy_j.values())
     times = f' <span class="times">×{operator.count}</span>' if operator.count > 1 else ""
+    together = f'<br><small>together: {breakable(", ".join(operator.members))}</small>' if operator.members else ""
     return [
         _Cell(str(index + 1), index + 1),
-        _Cell(f"{breakable(operator.name)}{times}{fallback}", label="name"),
+        _Cell(f"{breakable(operator.name)}{times}{fallback}{together}", label="name"),
         _Cell(f"{swatch}{esc(operator.kind)}"),
         _Cell(seconds(operator.time_s) if operator.time_s else "–", operator.time_s),
         _Cell(
