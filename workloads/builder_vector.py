@@ -178,6 +178,67 @@ class VectorBuilder(BuilderCore):
         self.operator("copy", inputs, (out,), steps, name=name, attributes={"function": "concat"}, origin=origin)
         return out
 
+    def slice(
+        self, x: str, out: str, starts: Sequence[int], shape: Sequence[int], *, steps: Sequence[int] | None = None, name: str | None = None,
+        origin: str = "",
+    ) -> str:  # fmt: skip
+        """Copy the part of ``x`` that begins at ``starts``, every ``steps``-th element, and has ``shape``; reads that part alone.
+
+        Raises:
+            ArgumentError: the part does not lie within ``x``.
+        """
+        tx = self[x]
+        strides = (1,) * len(tx.shape) if steps is None else tuple(steps)
+        lasts = [start + (size - 1) * step for start, size, step in zip(starts, shape, strides, strict=True)]
+        if min(starts) < 0 or any(last >= size for last, size in zip(lasts, tx.shape, strict=True)):
+            raise ArgumentError(
+                f"a part of shape {tuple(shape)} from {tuple(starts)} lies outside {tx.shape}", where=name or out, hint="check the starts"
+            )
+        dims = nest.point_dims(len(tx.shape))
+        axes = tuple(nest.axis((dim, step), offset=start) for dim, step, start in zip(dims, strides, starts, strict=True))
+        part = Tensor(out, tuple(shape), tx.format).stored_bytes
+        return self.copy(x, out, shape, axes, read_bytes=part, name=name, attributes={"function": "slice"}, origin=origin)
+
+    def pad(self, x: str, out: str, pads: Sequence[tuple[int, int]], *, name: str | None = None, origin: str = "") -> str:
+        """Copy ``x`` with zeros around it: (begin, end) per axis."""
+        tx = self[x]
+        dims = nest.point_dims(len(tx.shape))
+        shape = [begin + size + end for size, (begin, end) in zip(tx.shape, pads, strict=True)]
+        axes = tuple(nest.axis((dim, 1), offset=-begin) for dim, (begin, _) in zip(dims, pads, strict=True))
+        return self.copy(x, out, shape, axes, name=name, attributes={"function": "pad"}, origin=origin)
+
+    def resize(self, x: str, out: str, shape: Sequence[int], *, mode: str = "linear", name: str | None = None, origin: str = "") -> str:
+        """Interpolation to ``shape``: ``nearest`` copies; ``linear`` reads 2 taps per axis that changes, ``cubic`` 4, a multiply and an
+        add per tap."""
+        tx = self[x]
+        result = self._result(out, shape, tx)
+        dims = nest.point_dims(len(result.shape))
+        scaled = sum(a != b for a, b in zip(tx.shape, result.shape, strict=True))
+        taps = {"nearest": 0, "linear": 2**scaled, "cubic": 4**scaled}[mode]
+        read = nest.plain_axes(tuple(dim if a == b else None for dim, a, b in zip(dims, tx.shape, result.shape, strict=True)))
+        step = Nest(
+            tuple(zip(dims, result.shape, strict=True)), "interpolate" if taps else "copy", (Operand(x, read),),
+            (Operand(out, nest.plain_axes(dims)),), 2 * taps,
+        )  # fmt: skip
+        kind = "elementwise" if taps else "copy"
+        self.operator(kind, (x,), (out,), (step,), name=name, attributes={"function": "resize", "mode": mode}, origin=origin)
+        return out
+
+    def split(self, x: str, outs: Sequence[str], axis: int, sizes: Sequence[int], *, name: str | None = None) -> tuple[str, ...]:
+        """Parts of ``x`` along ``axis`` as views: one operator that moves nothing.
+
+        Raises:
+            ArgumentError: the sizes do not add up to that of the axis.
+        """
+        tx = self[x]
+        axis %= len(tx.shape)
+        if sum(sizes) != tx.shape[axis]:
+            raise ArgumentError(f"parts of {tuple(sizes)} of axis {axis} of {tx.shape}", where=name or x, hint="they must add up")
+        for out, size in zip(outs, sizes, strict=True):
+            self.tensors[out] = Tensor(out, (*tx.shape[:axis], size, *tx.shape[axis + 1 :]), tx.format, tx.role, tx.sparsity, x)
+        self.operator("view", (x,), tuple(outs), name=name)
+        return tuple(outs)
+
     def view(self, x: str, out: str, shape: Sequence[int], *, name: str | None = None, origin: str = "") -> str:
         """The same bytes under another shape; moves nothing.
 

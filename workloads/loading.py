@@ -39,10 +39,10 @@ class ModelInfo:
 
 def list_models() -> tuple[ModelInfo, ...]:
     """The zoo and the single operators."""
-    from workloads.zoo.cnn import NETWORKS
+    from workloads.zoo.cnn import NETWORKS, SEQUENCES
     from workloads.zoo.llm import CONFIGS
 
-    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in NETWORKS.items()]
+    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in {**NETWORKS, **SEQUENCES}.items()]
     for config in CONFIGS.values():
         phases = ("encode",) if config.encoder else ("prefill", "decode")
         models.append(ModelInfo(config.name, "encoder" if config.encoder else "llm", phases, config.citation))
@@ -84,14 +84,14 @@ def load_model(
     """
     _check(name_or_path, phase, batch, unknown_op)
     from workloads.passes import parse_policy
-    from workloads.zoo.cnn import NATIVE_FORMAT, network
+    from workloads.zoo.cnn import NATIVE_FORMAT, SEQUENCES, network
 
     wanted = format or default_format
     plain = wanted if wanted in format_names() else None
     base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
-    if (network_of := network(name_or_path)) is not None:
-        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
+    if (network_of := network(name_or_path, tokens)) is not None:
+        _refuse(name_or_path, phase, tokens=None if name_or_path in SEQUENCES else tokens, context=context, dims=dims)
         graph = network_of(batch, base or NATIVE_FORMAT)
         wanted = None if plain else wanted
     elif colon and kind in SYNTAX:

@@ -6,18 +6,10 @@ from collections.abc import Callable, Mapping
 
 from hwspecs.vocabulary.errors import UnsupportedError
 from workloads.builder import GraphBuilder
-from workloads.graph import Nest, Operand, OperatorGraph, Role, Tensor
-from workloads.nests import CONSTANT, VECTOR_OPS, axis, plain_axes
+from workloads.graph import OperatorGraph, Role, Tensor
+from workloads.nests import axis, plain_axes
 from workloads.onnx_import.node import Context, Node
-
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-_CELL_OPS = {
-    "LSTM": 4 + 3 * VECTOR_OPS["sigmoid"] + VECTOR_OPS["tanh"] + 3 + VECTOR_OPS["tanh"] + 1,
-    "GRU": 3 + 2 * VECTOR_OPS["sigmoid"] + VECTOR_OPS["tanh"] + 1 + 4,
-    "RNN": 1 + VECTOR_OPS["tanh"],
-}
-"""Vector operations per hidden value and step: the input part added to each gate, the gates' functions, the new state
-(LSTM: f c + i g is 3, o tanh(c) one tanh and 1; GRU: r (R h) is 1, (1 - z) n + z h is 4)."""
+from workloads.recurrent_cell import GATES, cell
 
 
 def _recurrent(context: Context, node: Node) -> None:
@@ -52,7 +44,7 @@ def _direction(context: Context, node: Node, place: str, index: int) -> None:
     builder = context.builder
     steps, batch, width = context.shape(node.input(0))
     hidden = context.shape(node.input(2))[-1]
-    rows = _GATES[node.op] * hidden
+    rows = GATES[node.op] * hidden
     x = builder[context.tensor(node.input(0))]
     stored = context.format(node.input(1))
     w = builder.weight(f"{place}.W", (rows, width), format=stored)
@@ -92,22 +84,10 @@ def _step(op: str, place: str, x: Tensor, r: Tensor, gates: Tensor, hidden: int,
     body.tensor("gates", gates.shape, format=gates.format)
     body.inputs.append("gates")
     body.gemm("h", "R", "recurrent", transpose_b=True)
-    row, n = plain_axes(("b", "n"))
-    reads = []
-    for gate in range(_GATES[op]):
-        along = axis(("n", 1), offset=gate * hidden)
-        reads += [Operand("recurrent", (row, along)), Operand("gates", (CONSTANT, row, along))]
-    reads.append(Operand(states[-1], (row, n)))
-    outputs = [body.tensor(f"{state}_next", (batch, hidden)) for state in states]
-    cell = Nest(
-        (("b", batch), ("n", hidden)), "cell", tuple(reads), tuple(Operand(out, (row, n)) for out in outputs), _CELL_OPS[op]
-    )  # fmt: skip
-    body.operator(
-        "elementwise", ("recurrent", "gates", states[-1]), outputs, (cell,), name="cell", attributes={"function": "cell", "cell": op},
-        read_bytes={"gates": -(-gates.stored_bytes // gates.shape[0])},
-    )  # fmt: skip
+    outputs = tuple(f"{state}_next" for state in states)
+    cell(body, op, "gates", "recurrent", states[-1], outputs, hidden, name="cell")
     body.output(*outputs)
     return body.build()
 
 
-HANDLERS: Mapping[str, Callable[[Context, Node], None]] = dict.fromkeys(_GATES, _recurrent)
+HANDLERS: Mapping[str, Callable[[Context, Node], None]] = dict.fromkeys(GATES, _recurrent)

@@ -248,28 +248,16 @@ def _cumsum(context: Context, node: Node) -> None:
 
 
 def _resize(context: Context, node: Node) -> None:
-    """Nearest copies; linear reads 2 taps per scaled axis, cubic 4: a multiply and an add per tap."""
     mode = node.attribute("mode", "nearest")
     source, target = context.shape(node.input(0)), context.shape(node.outputs[0])
-    scaled = sum(a != b for a, b in zip(source, target, strict=True))
-    if not scaled:
+    if source == target:
         context.same(node.outputs[0], node.input(0))
         return
-    taps = {"nearest": 0, "linear": 2**scaled, "bilinear": 2**scaled, "cubic": 4**scaled}.get(mode)
-    if taps is None:
+    known = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "cubic": "cubic"}
+    if mode not in known:
         raise UnsupportedError(f"Resize in mode {mode!r} is not covered", where=node.where, hint="covered: nearest, linear, cubic")
-    kind = "elementwise" if taps else "copy"
-    builder, out = context.builder, context.output(node.outputs[0])
-    x, dims = builder_tensor(context, node.input(0)), point_dims(len(target))
-    read = plain_axes(tuple(dim if a == b else None for dim, a, b in zip(dims, source, target, strict=True)))
-    step = Nest(
-        tuple(zip(dims, target, strict=True)), "interpolate" if taps else "copy", (Operand(x.name, read),),
-        (Operand(out.name, plain_axes(dims)),), 2 * taps,
-    )  # fmt: skip
-    builder.operator(
-        kind, (x.name,), (out.name,), (step,), name=context.operator_name(node), attributes={"function": "resize", "mode": mode},
-        origin=node.origin,
-    )  # fmt: skip
+    x, out = builder_tensor(context, node.input(0)), context.output(node.outputs[0])
+    context.builder.resize(x.name, out.name, target, mode=known[mode], name=context.operator_name(node), origin=node.origin)
 
 
 HANDLERS: Mapping[str, Callable[[Context, Node], None]] = {

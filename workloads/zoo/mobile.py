@@ -64,7 +64,7 @@ def mobilenet_v2(batch: int = 1, format: str = "fp32", *, width: float = 1.0) ->
     return net.classify(x, "classifier.1")
 
 
-_V3_LARGE = (  # window, expanded, out, squeeze-excite, activation, stride: Howard et al. 2019, table 1
+V3_LARGE = (  # window, expanded, out, squeeze-excite, activation, stride: Howard et al. 2019, table 1
     (3, 16, 16, False, "relu", 1), (3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1), (5, 72, 40, True, "relu", 2),
     (5, 120, 40, True, "relu", 1), (5, 120, 40, True, "relu", 1), (3, 240, 80, False, "hard_swish", 2),
     (3, 200, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1), (3, 184, 80, False, "hard_swish", 1),
@@ -79,33 +79,50 @@ _V3_SMALL = (  # table 2
 )  # fmt: skip
 
 
-def _mobilenet_v3(
-    name: str, settings: tuple[tuple[int, int, int, bool, str, int], ...], last: int, features: int, batch: int, format: str
-) -> OperatorGraph:
-    net = Network(name, batch, format)
+def v3_features(
+    net: Network, settings: tuple[tuple[int, int, int, bool, str, int], ...], last: int, *, dilated: bool = False
+) -> tuple[str, ...]:
+    """The outputs of the stem, of the blocks, and of the last pointwise convolution (``last`` channels).
+
+    ``dilated``: from the fourth halving on the map stays as large and the depthwise convolutions dilate instead (output stride 16), as
+    segmentation heads want it.
+    """
     x = net.conv_norm("image", "features.0.0", "features.0.1", 16, 3, stride=2, activation="hard_swish")
+    made_so_far, halvings, dilation = [x], 1, 1
     for index, (window, hidden, made, squeeze, activation, stride) in enumerate(settings, start=1):
-        at, channels, y, place = f"features.{index}.block", net.builder[x].shape[1], x, 0
+        at, channels, y, place = f"features.{index}.block", net.channels(x), x, 0
+        halvings += stride == 2
+        if dilated and halvings > 4:
+            stride, dilation = 1, 2
         if hidden != channels:
             y = net.conv_norm(y, f"{at}.0.0", f"{at}.0.1", hidden, 1, activation=activation)
             place = 1
-        y = net.conv_norm(y, f"{at}.{place}.0", f"{at}.{place}.1", hidden, window, stride=stride, groups=hidden, activation=activation)
+        y = net.conv_norm(
+            y, f"{at}.{place}.0", f"{at}.{place}.1", hidden, window, stride=stride, groups=hidden, dilation=dilation, activation=activation
+        )
         place += 1
         if squeeze:
             y = net.squeeze_excite(y, f"{at}.{place}", divisible(hidden // 4), "relu", "hard_sigmoid")
             place += 1
         y = net.conv_norm(y, f"{at}.{place}.0", f"{at}.{place}.1", made, 1)
-        x = net.builder.elementwise("add", (y, x), f"features.{index}.add") if stride == 1 and channels == made else y
+        x = net.add((y, x), f"features.{index}.add") if stride == 1 and channels == made else y
+        made_so_far.append(x)
     at = f"features.{len(settings) + 1}"
-    x = net.conv_norm(x, f"{at}.0", f"{at}.1", last, 1, activation="hard_swish")
-    x = net.builder.reduce("add", x, "avgpool", (2, 3), keep_dims=True, kind="pool")
+    return (*made_so_far, net.conv_norm(x, f"{at}.0", f"{at}.1", last, 1, activation="hard_swish"))
+
+
+def _mobilenet_v3(
+    name: str, settings: tuple[tuple[int, int, int, bool, str, int], ...], last: int, features: int, batch: int, format: str
+) -> OperatorGraph:
+    net = Network(name, batch, format)
+    x = net.mean(v3_features(net, settings, last)[-1], "avgpool")
     x = net.builder.elementwise("hard_swish", (net.linear(net.flatten(x), "classifier.0", features),), "classifier.1")
     return net.finish(net.linear(x, "classifier.3", 1000))
 
 
 def mobilenet_v3_large(batch: int = 1, format: str = "fp32") -> OperatorGraph:
     """MobileNetV3-Large 1.0 (Howard et al. 2019): 216.6 MMAC, 5.483 M parameters."""
-    return _mobilenet_v3("mobilenet-v3-large", _V3_LARGE, 960, 1280, batch, format)
+    return _mobilenet_v3("mobilenet-v3-large", V3_LARGE, 960, 1280, batch, format)
 
 
 def mobilenet_v3_small(batch: int = 1, format: str = "fp32") -> OperatorGraph:
