@@ -97,9 +97,10 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._note(self._receive(deadline))
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, *, timeout: float = 30) -> Any:
         """The value of a JavaScript expression in the page."""
-        answer = self.send("Runtime.evaluate", {"expression": expression, "returnByValue": True, "awaitPromise": True})
+        parameters = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        answer = self.send("Runtime.evaluate", parameters, timeout=timeout)
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")

@@ -133,7 +133,7 @@ def test_no_window_width_needs_sideways_scrolling_and_text_stays_legible(browser
     browser.open(report, width=width, dark=dark)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     shown = browser.evaluate("Array.from(document.querySelectorAll('figure svg')).filter(s => s.getBoundingClientRect().width > 0).length")
-    assert shown == 5  # each figure once: the wide or the narrow layout
+    assert shown == 7  # each figure once: the wide or the narrow layout
     paper, ink = browser.evaluate("(() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]; })()")
     assert (paper == "rgb(255, 255, 255)") is not dark
     assert paper != ink
