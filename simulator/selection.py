@@ -15,11 +15,11 @@ from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import ArgumentError, InfeasibleError
 from hwspecs.vocabulary.records import dataclass
 from ilp.rounds import rounds
-from ilp.schedule import Schedule
+from ilp.schedule import BlockSchedule, Schedule
 from ilp.trivial import trivial_schedule
 from mappings.branches import branches
 from mappings.chains import chains
-from mappings.dataflow import Alternative, MappedGraph, MappedOperator
+from mappings.dataflow import Alternative, MappedBlock, MappedGraph, MappedOperator
 from mappings.groups import Group, stretches, with_groups
 from simulator.lowering import Lowering
 from simulator.play import play
@@ -96,10 +96,10 @@ class _Search:
         if given[2] < total:
             ranked, (schedule, alone, total) = mapped, given
         offered: list[list[tuple[int, Group]]] = []
-        for stretch, cycles in zip(stretches(ranked), alone, strict=True):
+        for stretch, cycles, plan in zip(stretches(ranked), alone, schedule.blocks, strict=True):
             fused = chains(stretch) if self.hardware.cores == 1 else ()  # chains of several cores: on one of them, see ``_on_fewer_cores``
             groups = [group for group in (*fused, *branches(stretch)) if self._fitting(group.mapped)]
-            best = self._best([group.mapped for group in groups])
+            best = self._best([group.mapped for group in groups], [_kept(group, stretch.block, plan) for group in groups])
             row = []
             for group, (item, spent) in zip(groups, best, strict=True):
                 gain = sum(cycles[group.first : group.last + 1]) - stretch.block.count * spent
@@ -110,9 +110,9 @@ class _Search:
         if not chosen:
             return Found(ranked, schedule, total, total)
         grouped = with_groups(ranked, chosen)
-        plan, _, spent = self._played(grouped)
+        whole, _, spent = self._played(grouped)
         if spent < total:
-            return Found(_noted(grouped, chosen, spent, total), plan, spent, total)
+            return Found(_noted(grouped, chosen, spent, total), whole, spent, total)
         return self._one_by_one(ranked, chosen, schedule, total)
 
     def _one_by_one(self, ranked: MappedGraph, wanted: Chosen, schedule: Schedule, total: int) -> Found:
@@ -188,6 +188,16 @@ class _Search:
                 raise InfeasibleError("no mapping fits the on-chip memory", where=item.operator, hint="use a larger on-chip memory")
             best.append((replace(item, alternatives=tuple(item.alternatives[place] for place in order)), least))
         return best
+
+
+def _kept(group: Group, block: MappedBlock, plan: BlockSchedule) -> Kept:
+    """Tensors that a group need not load or store if what is kept layer by layer stays kept."""
+    turn = max(rounds(block, plan), key=lambda turn: turn.count)
+    reads, writes = set(group.mapped.reads), set[str]()
+    for index in range(group.first, group.last + 1):
+        reads -= block.operators[index].reads.keys() - turn.kept_reads.get(index, NOTHING)
+        writes |= turn.kept_writes.get(index, NOTHING) & group.mapped.writes.keys()
+    return reads, writes
 
 
 def _most_gain(offered: list[tuple[int, Group]]) -> tuple[Group, ...]:
