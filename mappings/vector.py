@@ -43,8 +43,8 @@ class VectorMapper:
         passes, rejected = _passes(operator, tensors, reads, chip)
         loads = {name: size * passes for name, size in reads.items()}
         spilled = _spilled(operator, chip)
-        loads.update({f"internal {place}": size for place, size in enumerate(spilled)})
-        stores = {**writes, **{f"internal {place}": size for place, size in enumerate(spilled)}}
+        loads.update(spilled)
+        stores = {**writes, **spilled}
         cycles, actions = _work(operator, tensors, unit, hardware)
         priced_operations = int(sum(actions.values()))
         tiles = _tiles(sum(loads.values()) + sum(stores.values()), operator, chip)
@@ -123,14 +123,15 @@ def _passes(
     return _ROW_PASSES, (Rejected("one pass", reason),)
 
 
-def _spilled(operator: Operator, chip: Memory | None) -> list[int]:
-    """Bytes of internal tensors that go off chip and come back: those that a multiply-accumulate nest makes or takes and that do not fit.
+def _spilled(operator: Operator, chip: Memory | None) -> dict[str, int]:
+    """Internal tensors that go off chip and come back, with their bytes: what a multiply-accumulate nest makes or takes and what does
+    not fit.
 
     Elementwise chains pass their internal values on tile by tile and spill nothing.
     """
     room = chip.size_bytes // 2 if chip is not None else 0
     around = {operand.tensor for nest in operator.nests if nest.function == "mac" for operand in (*nest.reads, *nest.writes)}
-    return [tensor.stored_bytes for name, tensor in operator.internal.items() if name in around and tensor.stored_bytes > room]
+    return {name: tensor.stored_bytes for name, tensor in operator.internal.items() if name in around and tensor.stored_bytes > room}
 
 
 def _tiles(moved: int, operator: Operator, chip: Memory | None) -> int:

@@ -80,7 +80,7 @@ def test_bad_arguments(settings: dict[str, Any], kind: type[CyclewrightError]) -
 
 def test_what_the_cycle_rung_lacks_is_named() -> None:
     with pytest.raises(CyclewrightError, match=r"memory\.dram.*neither a part nor geometry and timing") as caught:
-        cw.run(GEMM, "tpu-v1-like", fidelity="cycle")
+        cw.run(GEMM, "snapdragon-855", fidelity="cycle")
     assert caught.value.exit_code == 1
 
 

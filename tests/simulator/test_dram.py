@@ -285,6 +285,17 @@ def test_no_device_drives_its_part_above_its_rating(name):
     assert 0.5 * dram.rated_bits_per_s < dram.clock_hz * dram.bits_per_clock < 1.01 * dram.rated_bits_per_s
 
 
+def test_two_channels_of_ddr3_by_hand():
+    """34 GB/s over 2 x 64 lines, two bits per clock: 1062.5 MHz. A stream loses tRTP + tRP + tRFC + tRCD - 4 of each tREFI."""
+    dram = load_hardware("tpu-v1-like").dram.dram
+    assert dram is not None
+    assert dram.clock_hz == 34e9 / (2 * 8 * 2)
+    t = dram.timing
+    assert (t["trp"], t["trcd"], t["tras"], t["trtp"], t["trfc"], t["trefi"]) == (14, 14, 36, 8, 277, 8288)
+    stream = dram.burst_cycles / sample(dram, (Stream(False, 0, 16),)).clocks
+    assert stream == pytest.approx(1 - (8 + 14 + 277 + 14 - 4) / 8288, rel=0.01)
+
+
 def test_what_a_memory_states_goes_before_its_part():
     plain = load_hardware("edge-npu").dram.dram
     wide = load_hardware("edge-npu", ["dram.controller.window=64", "dram.timing.trfc=0.5 us"]).dram.dram
