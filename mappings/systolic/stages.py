@@ -179,7 +179,8 @@ class _Planner:
         choice, array = self.choice, self.site.array
         flow = choice.flow
         ramp = flow.ramp(array.rows, array.columns)
-        if self.merged or choice.pack * self.packs != self.product.batch:  # the last pack holds fewer products
+        if self.merged or choice.steps is not None or choice.pack * self.packs != self.product.batch:
+            # steps are expected values, not whole; a last pack holds fewer products: the total is kept, in proportion to the points
             return scaled(_areas(self.loops, "mnk"), ceil(choice.cycles))
         passes = choice.passes
         if passes is not None:
@@ -193,7 +194,7 @@ class _Planner:
         factors = []
         for loop in self.loops:
             if loop.group == flow.time:
-                factors.append(tuple([(repeat, self._steps(size) + ramp) for repeat, size in loop.variants]))
+                factors.append(tuple([(repeat, size + ramp) for repeat, size in loop.variants]))
             elif loop.group in edge:
                 factors.append(tuple([(repeat, -(-size // edge[loop.group])) for repeat, size in loop.variants]))
             else:
@@ -201,21 +202,17 @@ class _Planner:
         firings = product_runs(factors)
         return firings if array.slowdown == 1.0 else [(repeat, ceil(cycles * array.slowdown)) for repeat, cycles in firings]
 
-    def _steps(self, size: int) -> int:
-        """Steps that a stream of ``size`` points takes: fewer where the array skips zeros."""
-        return size if self.choice.steps is None else ceil(self.choice.steps.of(size))
-
     def _shared_cycles(self, sizes: dict[str, int], ramp: int) -> int:
         """Cycles of one tile whose folds several copies of the array share."""
         array, flow = self.site.array, self.choice.flow
         folds = -(-sizes[flow.rows] // array.rows) * -(-sizes[flow.columns] // array.columns)
-        return ceil(-(-folds // array.count) * (self._steps(sizes[flow.time]) + ramp) * array.slowdown)
+        return ceil(-(-folds // array.count) * (sizes[flow.time] + ramp) * array.slowdown)
 
     def _streamed_runs(self, ramp: int) -> Runs:
         """k streams through tiles that stay in the array: fill and drain fall to the last tile of k."""
         slowdown = self.site.array.slowdown
         steps = product_runs([loop.variants for loop in self.loops if loop.group[0] == "k"])
-        inner = [(repeat, ceil(self._steps(size) * slowdown)) for repeat, size in steps]
+        inner = [(repeat, ceil(size * slowdown)) for repeat, size in steps]
         repeat, last = inner.pop()
         inner.extend(run for run in ((repeat - 1, last), (1, last + ceil(ramp * slowdown))) if run[0])
         outer = self._count("bmn")

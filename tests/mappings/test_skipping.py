@@ -33,12 +33,12 @@ def test_expected_maximum_equals_the_sum_over_exact_binomials(trials, density, l
 
 
 @pytest.mark.parametrize(
-    ("length", "density", "lanes", "window"), [(256, 0.25, 16, 0), (250, 0.25, 16, 16), (2304, 0.4, 64, 4), (90, 0.8, 4, 7)]
+    ("length", "density", "lanes", "window"), [(256, 0.25, 16, 0), (250, 0.25, 16, 16), (512, 0.4, 64, 4), (90, 0.8, 4, 7)]
 )
 def test_steps_equal_a_seeded_monte_carlo(length, density, lanes, window):
     generator = np.random.default_rng(7)
     totals = []
-    for _ in range(400):
+    for _ in range(250):
         kept = generator.random((lanes, length)) < density
         bounds = range(0, length, window or length)
         totals.append(sum(kept[:, start : start + (window or length)].sum(axis=1).max() for start in bounds))
