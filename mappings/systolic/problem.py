@@ -8,7 +8,7 @@ from dataclasses import field
 from hwspecs.vocabulary.records import dataclass
 from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.systolic.splits import Split, axis_counts
-from workloads.graph import Axis, Nest, Operand, Operator, Tensor, as_matmul
+from workloads.graph import Axis, Nest, Operand, Operator, Role, Tensor, as_matmul
 
 ROW_FUNCTIONS = frozenset(("softmax", "log_softmax", "layernorm", "rmsnorm", "groupnorm", "instancenorm", "l2norm", "logsumexp"))
 """Functions that need a whole row before they give its first element."""
@@ -62,6 +62,39 @@ class Use:
     sources: tuple[tuple[str, float], ...]
     bytes_per_value: float
     least_bytes: int
+    laid_out: tuple[tuple[Axis, int], ...] = ()
+    """(axis, its size) in the tensor's order, where the order matters: not of weights, which are stored tile by tile ahead of time, nor of
+    what a prologue makes."""
+
+    def contiguous_bytes(self, tiles: Mapping[str, int]) -> int:
+        """Length of one contiguous piece of a tile in DRAM; 0 where it is all of the tensor, or where the order does not matter.
+
+        Tensors lie row by row, channels (axis 1) outside or inside of the spatial axes, whichever gives the longer pieces.
+
+        Args:
+            tiles: extent in the tile of each dimension that is cut or stepped through; others stand still.
+        """
+        axes = self.laid_out
+        if not axes:
+            return 0
+        spans = [min(size, 1 + sum([abs(step) * (tiles.get(dim, 1) - 1) for dim, step in axis.terms])) for axis, size in axes]
+        pairs = [(span, size) for span, (_, size) in zip(spans, axes, strict=True)]
+        if all(span == size for span, size in pairs):
+            return 0
+        longest = _run(pairs)
+        if len(pairs) > 2:
+            longest = max(longest, _run([pairs[0], *pairs[2:], pairs[1]]))
+        return max(1, int(longest * self.bytes_per_value))
+
+
+def _run(pairs: Sequence[tuple[int, int]]) -> int:
+    """Neighbouring elements of a box of (span, size) per axis, the last axis innermost."""
+    length = 1
+    for span, size in reversed(pairs):
+        length *= span
+        if span < size:
+            break
+    return length
 
 
 def _parts(operand: Operand, shape: tuple[int, ...], groups: Mapping[str, Dims]) -> tuple[dict[str, Part], frozenset[str]]:
@@ -257,7 +290,8 @@ class _Reader:
             compulsory = least.get(operand.tensor, 0)
         parts, whole = _parts(operand, tensor.shape, groups)
         shares = sources or ((operand.tensor, 1.0),)
-        return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory if alone else 0)
+        ordered = () if sources or tensor.role == Role.WEIGHT else tuple(zip(operand.axes, tensor.shape, strict=True))
+        return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory if alone else 0, ordered)
 
     def _prologue(self, name: str) -> tuple[VectorWork, tuple[tuple[str, float], ...]]:
         """The vector nests that make internal tensor ``name`` from outside tensors, and those tensors with their shares of the bytes."""

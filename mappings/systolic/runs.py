@@ -137,19 +137,27 @@ def _expand(loops: Sequence[Loop], sizes: Sizes, value: Callable[[Sizes], int]) 
     return result
 
 
-def moving(firings: Runs, sources: Sequence[tuple[str, float]], source: str, target: str, totals: Mapping[str, int]) -> tuple[Segment, ...]:
-    """Segments of a port stage that moves ``firings`` bytes of one tensor, or of several whose ``totals`` are kept exactly."""
+def moving(
+    firings: Runs, sources: Sequence[tuple[str, float]], source: str, target: str, totals: Mapping[str, int], access_bytes: int = 0
+) -> tuple[Segment, ...]:
+    """Segments of a port stage that moves ``firings`` bytes of one tensor, or of several whose ``totals`` are kept exactly.
+
+    Args:
+        access_bytes: length of one contiguous piece, of one tensor alone.
+    """
     if len(sources) == 1:
         name = sources[0][0]
-        return tuple([Segment(repeat, 0, (Transfer(name, size, source, target),) if size else ()) for repeat, size in firings])
+        return tuple(
+            [Segment(repeat, 0, (Transfer(name, size, source, target, access_bytes),) if size else ()) for repeat, size in firings]
+        )
     parts = [(name, scaled(firings, totals[name])) for name, _ in sources]
     return zipped([(name, part) for name, part in parts], source, target)
 
 
-def zipped(parts: Sequence[tuple[str, Runs]], source: str, target: str) -> tuple[Segment, ...]:
+def zipped(parts: Sequence[tuple[str, Runs]], source: str, target: str, access_bytes: int = 0) -> tuple[Segment, ...]:
     """Segments whose firings move several tensors, each with runs of its own over the same number of firings."""
     if len(parts) == 1:
-        return moving(parts[0][1], ((parts[0][0], 1.0),), source, target, {})
+        return moving(parts[0][1], ((parts[0][0], 1.0),), source, target, {}, access_bytes)
     left = [list(part) for _, part in parts]
     segments = []
     while left and left[0]:

@@ -159,7 +159,7 @@ class _Planner:
         totals = {name: int(total * share) for name, share in use.sources}
         totals[use.sources[0][0]] += total - sum(totals.values())
         name = f"{self.prefix}load {'ifmap' if key == 'a' else 'filter'}"
-        self.stages.append(Stage(name, self.port, moving(firings, use.sources, self.site.dram, self.site.chip, totals)))
+        self.stages.append(Stage(name, self.port, moving(firings, use.sources, self.site.dram, self.site.chip, totals, self._piece(use))))
         count = sum(repeat for repeat, _ in firings)
         work = self.product.prologue_a if key == "a" else self.product.prologue_b
         if work.nests:
@@ -170,6 +170,13 @@ class _Planner:
             self.edges.append(Edge(name, made, 1, 1, 0, self.depth))
             name = made
         return Edge(name, compute, uses, 1, 0, self.depth * uses)
+
+    def _piece(self, use: Use) -> int:
+        """Length of one contiguous piece of an operand's tile in DRAM, in bytes; 0: a long stream."""
+        if not use.laid_out or self.merged:
+            return 0
+        split = self.choice.split
+        return use.contiguous_bytes({**split["m"].tiles, **split["n"].tiles, **split["k"].tiles})
 
     def _tiles(self, use: Use) -> int:
         return self._count("b" + "".join(use.parts))
@@ -262,7 +269,8 @@ class _Planner:
         stores = product.stores or {product.out.name: choice.moved["out"] - product.extra_bytes}
         parts = [(name, scaled(areas, size)) for name, size in stores.items()]
         store = self.prefix + "store"
-        self.stages.append(Stage(store, self.port, zipped(parts, site.chip, site.dram)))
+        piece = self._piece(product.out) if len(stores) == 1 else 0
+        self.stages.append(Stage(store, self.port, zipped(parts, site.chip, site.dram, piece)))
         self.edges.append(Edge(source, store, 1, consumed, 0, self.depth * consumed))
         return store
 
