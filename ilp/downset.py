@@ -17,7 +17,11 @@ price (a has no user but v, so this is one gap of a, and the plan's own gap of t
 operands are read earlier than before, which takes away a use and never adds one. An operator that leaves nothing is safe whenever it fits
 and its operands are there.
 
-With states left out, the least cost at which one was left out bounds the optimum from below.
+What is still to pay is bounded from below: an item cannot outlast an operator v that does not touch it and leaves no room for it. If the
+item is used before v and after v in every order, it is dropped in between; operators with a use of the item between any two of them force
+one fetch each. Items pay their own fetches, so these bounds add up over items.
+
+With states left out, the least cost (paid and to come) at which one was left out bounds the optimum from below.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ilp.decompose import orders_of
 from ilp.problem import Plan, Problem, Stay
 
 if TYPE_CHECKING:
@@ -83,7 +88,8 @@ def sweep(
     from simulator.kernels import downset as kernel
 
     tables = _tables(problem)
-    before, reads, read_at, writes, write_at, users, size, stored, phi = tables
+    before = tables[0]
+    forced = _forced(problem, capacity)
     operators, items = len(problem.tasks), len(problem.items)
     words, item_words = before.shape[1], users_words(items)
     done = np.zeros((1, words), np.uint64)
@@ -99,10 +105,7 @@ def sweep(
         room = max(LEAST_ROOM, min(len(cost), width) * GROWTH)
         while True:
             out = _Room(room, words, item_words)
-            made, cut, least = expand(
-                done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, capacity, limit,
-                *out.arrays(),
-            )  # fmt: skip
+            made, cut, least = expand(done, kept, copies, cost, held, *tables, *forced, capacity, limit, *out.arrays())
             if not cut or made < room or room >= width * GROWTH:
                 break
             room *= 4
@@ -112,8 +115,8 @@ def sweep(
         looked += len(alive)
         most = width if looked < state_limit else 1
         if len(alive) > most:
-            ranked = alive[np.lexsort((out.held[alive], out.cost[alive]))]
-            complete, bound = False, min(bound, int(out.cost[ranked[most]]))
+            ranked = alive[np.lexsort((out.held[alive], out.least[alive]))]
+            complete, bound = False, min(bound, int(out.least[ranked[most]]))
             alive = np.sort(ranked[:most])
         done, kept, copies = out.done[alive], out.kept[alive], out.copies[alive]
         cost, held = out.cost[alive], out.held[alive]
@@ -141,12 +144,12 @@ class _Room:
         self.done = np.empty((room, words), np.uint64)
         self.kept = np.empty((room, item_words), np.uint64)
         self.copies = np.empty((room, item_words), np.uint64)
-        self.cost, self.held, self.parent, self.operator = (np.empty(room, np.int64) for _ in range(4))
+        self.cost, self.least, self.held, self.parent, self.operator = (np.empty(room, np.int64) for _ in range(5))
         self.alive = np.empty(room, np.bool_)
 
     def arrays(self) -> tuple[Any, ...]:
         """In the order of the kernel's arguments."""
-        return self.done, self.kept, self.copies, self.cost, self.held, self.parent, self.operator, self.alive
+        return self.done, self.kept, self.copies, self.cost, self.least, self.held, self.parent, self.operator, self.alive
 
 
 def _tables(problem: Problem) -> tuple[Any, ...]:
@@ -178,6 +181,39 @@ def _tables(problem: Problem) -> tuple[Any, ...]:
     phi = np.array([min(way.bytes for way in task.ways) for task in problem.tasks], dtype=np.int64)
     users = sets([item.users for item in problem.items], items)
     return sets(problem.predecessors(), operators), reads, read_at, writes, write_at, users, size, stored, phi
+
+
+def _forced(problem: Problem, capacity: int) -> tuple[Any, ...]:
+    """(items, row ends, operators, gates): for each item a chain of operators that it cannot outlast, with a use between any two."""
+    import numpy as np
+
+    ancestors, descendants = orders_of(problem)
+    words = max(1, -(-len(problem.tasks) // 64))
+    depth = sorted(range(len(problem.tasks)), key=lambda v: ancestors[v].bit_count())
+    hard: list[int] = []
+    at, chain, gates = [0], [], []
+    for number, item in enumerate(problem.items):
+        touching = [*item.users, *(() if item.maker is None else (item.maker,))]
+        touched = sum(1 << v for v in touching)
+        used = sum(1 << v for v in item.users)
+        last: int | None = None
+        for v in depth:
+            need = min(way.bytes for way in problem.tasks[v].ways) + item.bytes
+            if need <= capacity or touched >> v & 1 or not ancestors[v] & touched or not descendants[v] & used:
+                continue
+            if last is not None and not ancestors[v] & descendants[last] & used:
+                continue
+            last = v
+            chain.append(v)
+            gates.append([u for u in touching if ancestors[v] >> u & 1])
+        if len(chain) > at[-1]:
+            hard.append(number)
+            at.append(len(chain))
+    gate = np.zeros((len(chain), words), np.uint64)
+    for place, row in enumerate(gates):
+        for u in row:
+            gate[place, u >> 6] |= np.uint64(1 << (u & 63))
+    return *(np.array(row, dtype=np.int64) for row in (hard, at, chain)), gate
 
 
 def _traced(layers: list[_Layer], state: int) -> tuple[tuple[int, ...], tuple[frozenset[int], ...]]:

@@ -31,10 +31,10 @@ def _drop_price(item, copies, size, stored):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _covers(big, small):  # type: ignore[no-untyped-def]
+    missing = np.uint64(0)
     for word in range(len(small)):
-        if small[word] & ~big[word]:
-            return False
-    return True
+        missing |= small[word] & ~big[word]
+    return missing == 0
 
 
 @njit(cache=True)
@@ -107,9 +107,31 @@ def _safe(v, done, kept, copies, held, reads, read_at, writes, write_at, users, 
 
 
 @njit(cache=True)
+def _to_come(done, kept, copies, hard_item, hard_at, forced, gate, size, stored):  # type: ignore[no-untyped-def]
+    """Bytes that every future of a state still pays: fetches of items that cannot stay while an operator to come runs (``ilp.downset``)."""
+    total = np.int64(0)
+    for number in range(len(hard_item)):
+        item = hard_item[number]
+        count = 0
+        absent = False
+        for place in range(hard_at[number], hard_at[number + 1]):
+            if _has(done, forced[place]):
+                continue
+            if count == 0:
+                absent = _covers(done, gate[place]) and not _has(kept, item)  # its drop is paid for already
+            count += 1
+        if absent:
+            count -= 1
+        total += count * size[item]
+        if count > 0 and not stored[item] and not absent and not _has(copies, item):
+            total += size[item]
+    return total
+
+
+@njit(cache=True)
 def expand(  # type: ignore[no-untyped-def]
-    done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, capacity, limit,
-    out_done, out_kept, out_copies, out_cost, out_held, out_parent, out_op, out_alive,
+    done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, hard_item, hard_at, forced, gate,
+    capacity, limit, out_done, out_kept, out_copies, out_cost, out_least, out_held, out_parent, out_op, out_alive,
 ):  # fmt: skip
     """Successors of the states of one layer, dominated ones marked dead.
 
@@ -118,7 +140,9 @@ def expand(  # type: ignore[no-untyped-def]
         before: (operators, words) predecessors; ``users``: (items, words) operators that read an item.
         reads, read_at, writes, write_at: items of each operator, as compressed rows.
         size, stored: per item; ``phi``: bytes of each operator with its operands; ``capacity``: bytes of the scratchpad.
-        limit: states of this cost or more are not made.
+        hard_item, hard_at, forced, gate: items with the operators that they cannot outlast, in order (compressed rows), and for each of
+            these the maker and users of the item that come before it, (places, words).
+        limit: states whose least cost (paid and to come) is this or more are not made.
         out_*: room for the successors.
 
     Returns:
@@ -145,7 +169,7 @@ def expand(  # type: ignore[no-untyped-def]
     ready = np.empty(operators, np.int64)
     for state in range(states):
         count = 0
-        forced = -1
+        only = -1
         for v in range(operators):
             if _has(done[state], v) or not _covers(done[state], before[v]):
                 continue
@@ -153,12 +177,12 @@ def expand(  # type: ignore[no-untyped-def]
                 v, done[state], kept[state], copies[state], held[state], reads, read_at, writes, write_at, users, size, stored, phi,
                 capacity,
             ):  # fmt: skip
-                forced = v
+                only = v
                 break
             ready[count] = v
             count += 1
-        if forced >= 0:
-            ready[0] = forced
+        if only >= 0:
+            ready[0] = only
             count = 1
         for number in range(count):
             v = ready[number]
@@ -228,7 +252,8 @@ def expand(  # type: ignore[no-untyped-def]
                             new_kept[item >> 6] &= ~mark
                             new_copies[item >> 6] &= ~mark
                             stay -= size[item]
-                    if paid < limit:
+                    least = paid + _to_come(new_done, new_kept, new_copies, hard_item, hard_at, forced, gate, size, stored)
+                    if least < limit:
                         slot = np.int64(_hash(new_done) & np.uint64(table_size - 1))
                         at = table[slot]
                         dominated = False
@@ -253,7 +278,7 @@ def expand(  # type: ignore[no-untyped-def]
                         if not dominated:
                             if made == room:
                                 truncated = True
-                                least_left_out = min(least_left_out, paid)
+                                least_left_out = min(least_left_out, least)
                             else:
                                 for word in range(words):
                                     out_done[made, word] = new_done[word]
@@ -261,6 +286,7 @@ def expand(  # type: ignore[no-untyped-def]
                                     out_kept[made, word] = new_kept[word]
                                     out_copies[made, word] = new_copies[word]
                                 out_cost[made] = paid
+                                out_least[made] = least
                                 out_held[made] = stay
                                 out_parent[made] = state
                                 out_op[made] = v
