@@ -20,6 +20,8 @@ Examples:
   cyclewright run gemm:4096x4096x4096 --hw nvidia-a100-sxm-80gb --set memory.hbm.bandwidth="3 TB/s"
   cyclewright run resnet50 --hw edge-npu --fail-if "latency > 5 ms"
   cyclewright run alexnet.csv --hw systolic-array --accounting scalesim:calc
+  cyclewright run deit-s-16 --hw edge-npu --keep-tokens merge:13
+  cyclewright run tc-resnet8 --hw edge-npu --stream hop=8 --delta 0.1
 
 MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, to a Hugging Face config.json, or to a
 SCALE-Sim topology (.csv).
