@@ -17,6 +17,7 @@ from workloads.zoo import (
     mamba,
     mobile,
     mobilevig,
+    nas,
     recurrent,
     resnet,
     segmentation,
@@ -61,6 +62,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **video.NETWORKS,
         **keyword.NETWORKS,
         **recurrent.NETWORKS,
+        **nas.NETWORKS,
     }
 )
 """Name to (builder of (batch, format), description)."""
