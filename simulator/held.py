@@ -2,13 +2,14 @@
 
 A loaded tile is held from the start of its load until the last firing that takes its tokens has ended; a result from the start of the
 firing that makes its first token until its store has ended. Tensors that the schedule keeps on chip are its residencies, not counted here.
+A tile that a link hands to several cores at once counts once.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mappings.dataflow import PORT, Alternative
+from mappings.dataflow import LINK, PORT, Alternative
 from simulator.lowering import Flow
 from simulator.recorded import Firings, Kept, Recorded
 
@@ -28,7 +29,7 @@ def held_bytes(
 
     stages = alternative.stages
     movers = [n for n, stage in enumerate(stages) if any(segment.transfers for segment in stage.segments)]
-    if not played.exact or not movers or not all(stages[n].unit.startswith(PORT) for n in movers):
+    if not played.exact or not movers or not all(stages[n].unit.startswith((PORT, LINK)) for n in movers):
         return {home: np.full(len(edges) - 1, float(alternative.working_set_bytes))}
     area: dict[str, Floats] = {home: np.zeros(len(edges))}
     for number in movers:
@@ -46,7 +47,7 @@ def held_bytes(
 
 
 def _tiles(alternative: Alternative, number: int, kept: Kept, off_chip: frozenset[str]) -> list[tuple[str, bool, list[int]]]:
-    """(on-chip memory, whether it is loaded, bytes of a firing of each segment) of what a port stage moves."""
+    """(on-chip memory, whether it is loaded, bytes of a firing of each segment) of what a port or link stage moves."""
     segments = alternative.stages[number].segments
     rows: dict[tuple[str, bool], list[int]] = {}
     for place, segment in enumerate(segments):

@@ -249,7 +249,9 @@ class _Operator:
 
         curve = np.zeros(len(edges))
         for stage, fired, one in zip(self.step.alternative.stages, played.stages, work, strict=True):
-            if stage.unit == unit and stage.name != LAUNCH and len(fired.start):
+            # On several cores each copy of the unit is a resource of its own: array.0, array.1, ...
+            own = stage.unit == unit or (stage.unit.startswith(f"{unit}.") and stage.unit[len(unit) + 1 :].isdecimal())
+            if own and stage.name != LAUNCH and len(fired.start):
                 weight = np.array(one.computes, np.float64)[fired.segment] * fired.times
                 curve += _until(fired.start, fired.length, weight, edges)
         return curve

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from mappings.dataflow import PORT, Alternative
+from mappings.dataflow import LINK, PORT, Alternative
 from simulator.lowering import LAUNCH, Flow
 from simulator.play import play, replay_order
 from simulator.program import Timing
@@ -52,9 +52,9 @@ class Occupation:
     """What one firing of each segment of a stage does, beside its length (``Firings.length``).
 
     Attributes:
-        computes: cycles of its unit's own arithmetic (0 on ports and for launches).
+        computes: cycles of its unit's own arithmetic (0 on ports and links and for launches).
         moves: (memory, ``read`` or ``written``) to (bytes, cycles that it holds the memory's port), per segment.
-        waits: cycles that it spends on memories, off chip and on chip, however they overlap with the arithmetic.
+        waits: cycles that it spends on memories, off chip and on chip, and links, however they overlap with the arithmetic.
     """
 
     computes: tuple[int, ...]
@@ -107,8 +107,8 @@ def occupations(flow: Flow, alternative: Alternative, kept: Kept, off_chip: froz
         spent = max(1, stage.cycles)
         stated = stage.work if stage.work is not None else {f"compute:{stage.unit}": spent}
         arithmetic = sum(cycles for resource, cycles in stated.items() if resource.startswith("compute:"))
-        memories = max((cycles for resource, cycles in stated.items() if resource.startswith("memory:")), default=0)
-        idle = port is not None or stage.name == LAUNCH
+        carries = max((cycles for resource, cycles in stated.items() if resource.startswith(("memory:", LINK))), default=0)
+        idle = stage.unit.startswith((PORT, LINK)) or stage.name == LAUNCH
         computes, waits = [], []
         moves: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for number, (segment, (_, length, holds)) in enumerate(zip(stage.segments, segments, strict=True)):
@@ -127,6 +127,6 @@ def occupations(flow: Flow, alternative: Alternative, kept: Kept, off_chip: froz
                         row = moves.setdefault((memory, way), [(0, 0)] * len(segments))
                         row[number] = (row[number][0] + move.bytes, held.get(memory, 0))
             computes.append(0 if idle else min(length, ceil(segment.cycles * min(1.0, arithmetic / spent))))
-            waits.append(max(max(held.values(), default=0), 0 if idle else ceil(segment.cycles * min(1.0, memories / spent))))
+            waits.append(max(max(held.values(), default=0), 0 if idle else ceil(segment.cycles * min(1.0, carries / spent))))
         found.append(Occupation(tuple(computes), {key: tuple(row) for key, row in moves.items()}, tuple(waits)))
     return found

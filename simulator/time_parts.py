@@ -3,7 +3,7 @@
 At each instant the operator is counted as the first of these that holds:
 
 * ``computing``: a unit does arithmetic. A firing that also moves bytes itself counts with the cycles of its arithmetic alone.
-* ``memory``: a memory port moves bytes (or a kernel works on on-chip memories) and nothing computes.
+* ``memory``: a memory port or a link moves bytes (or a kernel works on on-chip memories) and nothing computes.
 * ``launch``: a kernel or an operator is being started.
 * ``idle``: none of these, such as latencies and the part of a kernel in which neither pipe is busy.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mappings.dataflow import PORT
+from mappings.dataflow import LINK, PORT
 from simulator.lowering import LAUNCH, Flow
 from simulator.recorded import Occupation, Recorded
 
@@ -49,7 +49,7 @@ def parts_of(flow: Flow, played: Recorded, work: Sequence[Occupation], cycles: i
         waits = np.array(one.waits, np.int64)[fired.segment]
         length = np.array([duration for _, duration, _ in segments], np.int64)[fired.segment]
         kind = "launch" if name == LAUNCH else "unit"
-        if flow.resources[home].startswith(PORT):
+        if flow.resources[home].startswith((PORT, LINK)):
             computes, waits = computes * 0, length
         sums[kind, home] = sums.get((kind, home), 0) + int(((length if name == LAUNCH else computes) * fired.times).sum())
         sums["memory", home] = sums.get(("memory", home), 0) + int((waits * fired.times).sum())

@@ -78,6 +78,19 @@ def test_a_kernel_that_moves_its_own_data_splits_into_arithmetic_and_memory():
     assert result.over_time["compute:array:int8"] == (0, 3_000, 3_000)
 
 
+def test_each_core_has_its_share_of_the_arithmetic_and_a_link_is_no_arithmetic():
+    # a link carries for 5 cycles, then one core works for 10 and another for 30: 1,000 MACs in each of 40 cycles
+    stages = (
+        Stage("hand over", "link:noc", (Segment(1, 5),), work={"link:noc": 5}),
+        Stage("work", "array.0", (Segment(1, 10),)), Stage("work (core 1)", "array.1", (Segment(1, 30),)),
+    )  # fmt: skip
+    edges = [Edge("hand over", "work", 0, 0), Edge("hand over", "work (core 1)", 0, 0)]
+    result = played(stages, edges, macs=40_000)
+    assert result.over_time["cycles"] == (0, 5, 15, 35)
+    assert result.over_time["compute:array:int8"] == (0, 20_000, 20_000)
+    assert dict(result.time_parts) == {"computing": (30,), "memory": (5,), "launch": (0,), "idle": (0,)}
+
+
 def test_latency_is_idle_and_stated_work_counts():
     main = Stage("main", "array", (Segment(1, 100),), work={"compute:array": 40, "memory:spad": 25})
     assert dict(played((main,)).time_parts) == {"computing": (40,), "memory": (25,), "launch": (0,), "idle": (35,)}
@@ -152,6 +165,8 @@ def test_amounts_are_conserved_on_random_graphs(seed):
         ("llama-3-8b", "nvidia-h100-sxm", {"phase": "decode", "batch": 8, "context": 4096}),
         ("llama-3-8b", "edge-npu", {"phase": "prefill", "tokens": 256}),
         ("mobilenet-v1", "snapdragon-835", {}),
+        ("resnet50", "quad-core-npu", {}),
+        ("mobilenet-v2", "edge-npu", {"search": "play"}),
     ],
 )
 def test_amounts_are_conserved_on_real_runs(model, device, options):
