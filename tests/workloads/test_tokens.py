@@ -12,7 +12,8 @@ from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
 from workloads import counts, load_model
 from workloads.builder import GraphBuilder
 from workloads.graph import OperatorGraph, Repeat
-from workloads.passes import fuse, keep_tokens, quantize
+from workloads.nests import plain_axes
+from workloads.passes import fuse, fuse_attention, keep_tokens, quantize
 from workloads.passes.token_schedule import parse_schedule
 
 VITS = {"deit-ti-16": (12, 192, 3), "deit-s-16": (12, 384, 6), "vit-b-16": (12, 768, 12), "vit-l-16": (24, 1024, 16)}
@@ -152,6 +153,79 @@ def test_layers_that_are_not_folded_and_have_no_place_between():
     graph.check()
     assert counts(graph).macs == 2 * 16 * 16 * 8 + 16 * 64 + 16 * 8 + 2 * 8 * 8 * 8 + 8 * 64
     assert graph.tensors[graph.outputs[0]].shape == (8, 8)
+
+
+def exported(batch: int, tokens: int, heads: int, width: int) -> OperatorGraph:
+    """Three layers as an exporter writes them: one product per projection, views, transposes, products, softmax; class row and head."""
+    builder, hidden = GraphBuilder("exported", "fp32"), heads * width
+
+    def linear(x: str, name: str, outputs: int) -> str:
+        return builder.gemm(x, builder.weight(f"{name}.w", (builder[x].shape[-1], outputs)), name)
+
+    x = builder.input("x", (batch, tokens, hidden))
+    for at in "123":
+        y = builder.norm("layernorm", x, f"{at}.n1", weight=builder.weight(f"{at}.n1.w", (hidden,)))
+        parts = [
+            builder.transpose(
+                builder.view(linear(y, f"{at}.{p}", hidden), f"{at}.{p}.4", (batch, tokens, heads, width)), f"{at}.{p}.t", order
+            )
+            for p, order in (("q", (0, 2, 1, 3)), ("k", (0, 2, 3, 1)), ("v", (0, 2, 1, 3)))
+        ]
+        probs = builder.softmax(builder.matmul(parts[0], parts[1], f"{at}.s"), f"{at}.p")
+        joined = builder.transpose(builder.matmul(probs, parts[2], f"{at}.o"), f"{at}.ot", (0, 2, 1, 3))
+        joined = builder.view(joined, f"{at}.flat", (batch, tokens, hidden))
+        x = builder.elementwise("add", (x, linear(joined, f"{at}.out", hidden)), f"{at}.r1")
+        y = builder.norm("layernorm", x, f"{at}.n2", weight=builder.weight(f"{at}.n2.w", (hidden,)))
+        y = builder.elementwise("gelu", (linear(y, f"{at}.up", 4 * hidden),), f"{at}.gelu")
+        x = builder.elementwise("add", (x, linear(y, f"{at}.down", hidden)), f"{at}.r2")
+    row = builder.copy(x, "class", (batch, hidden), plain_axes(("d0", None, "d1")), read_bytes=batch * hidden * 4)
+    builder.output(linear(row, "head", 10))
+    return fuse(fuse_attention(builder.build(check=True)))
+
+
+@pytest.mark.parametrize("sizes", [(1, 17, 4, 8), (4, 17, 4, 8), (4, 16, 4, 16), (1, 16, 1, 8), (9, 9, 9, 9)])
+def test_exported_networks(sizes):
+    """Batch, heads, tokens and widths may even be equal numbers."""
+    batch, tokens, heads, width = sizes
+    fewer = keep_tokens(exported(*sizes), "2=0.5")
+    hidden, half = heads * width, ceil(tokens / 2)
+    rows = [(tokens, tokens), (tokens, half), (half, half)]
+    work = sum(4 * n * hidden**2 + 2 * n * n * hidden + 8 * m * hidden**2 for n, m in rows) + 10 * hidden + tokens * hidden
+    assert counts(fewer).macs == batch * work
+
+
+def extremes(part, extents) -> tuple[int, int]:
+    ends = [(min(0, step * (extents[dim] - 1)), max(0, step * (extents[dim] - 1))) for dim, step in part.terms]
+    return part.offset + sum(low for low, _ in ends), part.offset + sum(high for _, high in ends)
+
+
+@pytest.mark.parametrize("schedule", ["merge:5", "evit:0.6@1,2", "1=0.7,2=0.4"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: exported(2, 17, 4, 8),
+        lambda: exported(1, 16, 1, 8),
+        lambda: load_model("deit-ti-16", batch=2),
+        lambda: load_model("gpt2-small", tokens=24, batch=2),
+        lambda: load_model("bert-base", tokens=24),
+    ],
+)
+def test_every_index_lies_in_its_tensor_and_every_result_is_written_to_its_end(make, schedule):
+    graph = keep_tokens(make(), schedule)
+    for operator, holder, _ in graph.walk():
+        last: dict[tuple[str, int], int] = {}
+        for nest in operator.nests:
+            extents = dict(nest.dims)
+            for operand in (*nest.reads, *nest.writes):
+                tensor = operator.internal.get(operand.tensor) or holder.tensors[operand.tensor]
+                for place, (part, size) in enumerate(zip(operand.axes, tensor.shape, strict=True)):
+                    low, high = extremes(part, extents)
+                    assert 0 <= low <= high < size, (operator.name, operand.tensor, place)
+                    if operand in nest.writes and (part.terms or part.offset):
+                        last[operand.tensor, place] = max(last.get((operand.tensor, place), 0), high)
+        for (name, place), high in last.items():
+            tensor = operator.internal.get(name) or holder.tensors[name]
+            assert high == tensor.shape[place] - 1, (operator.name, name)
 
 
 def test_a_table_by_position_is_refused():
