@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PHASES = ("prefill", "decode", "encode", "inference")
 _LARGEST_BATCH = 1 << 31
+_MOST_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def load_model(
     kind, colon, _ = name_or_path.partition(":")
     if (network_of := network(name_or_path, tokens)) is not None:
         _refuse(name_or_path, phase, tokens=None if name_or_path in SEQUENCES else tokens, context=context, dims=dims)
+        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= _MOST_TOKENS):
+            raise ArgumentError(f"tokens is {tokens!r}", where="tokens", hint=f"it must be a whole number from 1 to {_MOST_TOKENS}")
         graph = network_of(batch, base or NATIVE_FORMAT)
         wanted = None if plain else wanted
     elif colon and kind in SYNTAX:
@@ -140,7 +143,7 @@ def _refuse(model: str, phase: str | None, **given: object) -> None:
     if phase not in (None, "inference"):
         raise ArgumentError(f"{model} has no phase {phase!r}", where="phase", hint="leave the phase out; only transformers have phases")
     hints = {
-        "tokens": "only transformers have tokens", "context": "only transformers have a context", "dims": "only ONNX files have open axes",
+        "tokens": "only transformers and Mamba have tokens", "context": "only transformers have a context", "dims": "only ONNX files have open axes",
         "batch": "write the batch into the operator's text: rows of a gemm, N of a conv, b of an attention",
     }  # fmt: skip
     for name, value in given.items():

@@ -23,6 +23,8 @@ from workloads.zoo import (
     segmentation,
     seq2seq,
     spartan,
+    training,
+    ulsam,
     video,
     vit,
 )
@@ -57,12 +59,14 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **mobilevig.NETWORKS,
         **efficientvim.NETWORKS,
         **spartan.NETWORKS,
+        **ulsam.NETWORKS,
         **vit.NETWORKS,
         **segmentation.NETWORKS,
         **video.NETWORKS,
         **keyword.NETWORKS,
         **recurrent.NETWORKS,
         **nas.NETWORKS,
+        **training.NETWORKS,
     }
 )
 """Name to (builder of (batch, format), description)."""

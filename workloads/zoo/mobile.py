@@ -20,12 +20,20 @@ def _named(base: str, width: float) -> str:
     return base if width == 1.0 else f"{base}-{width:g}"
 
 
-def mobilenet_v1(batch: int = 1, format: str = "fp32", *, width: float = 1.0) -> OperatorGraph:
+Layer = Callable[[Network, str, str], str]
+"""Adds layers behind a tensor, under a name, and gives their result."""
+UNCHANGED: Mapping[int, Layer] = MappingProxyType({})
+
+
+def mobilenet_v1(
+    batch: int = 1, format: str = "fp32", *, width: float = 1.0, name: str = "", replaced: Mapping[int, Layer] = UNCHANGED
+) -> OperatorGraph:
     """MobileNet V1 (Howard et al. 2017): 13 blocks of a depthwise 3x3 and a pointwise convolution; 569 MMAC, 4.23 M parameters.
 
     ``width`` multiplies the channels; they are cut to whole numbers, at least 8, and not rounded (TensorFlow-Slim's rule).
+    ``replaced`` puts other layers of the same shape in the place of blocks (counted from 0).
     """
-    net = Network(_named("mobilenet-v1", width), batch, format)
+    net = Network(name or _named("mobilenet-v1", width), batch, format)
 
     def scaled(channels: int) -> int:
         return max(8, int(channels * width))
@@ -35,14 +43,22 @@ def mobilenet_v1(batch: int = 1, format: str = "fp32", *, width: float = 1.0) ->
     widths = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
     for index, (stride, channels) in enumerate(zip(strides, widths, strict=True)):
         at, before = f"blocks.{index}", net.builder[x].shape[1]
+        if index in replaced:
+            x = replaced[index](net, x, at)
+            continue
         x = net.conv_norm(x, f"{at}.depthwise", f"{at}.norm0", before, 3, stride=stride, groups=before, activation="relu6")
         x = net.conv_norm(x, f"{at}.pointwise", f"{at}.norm1", scaled(channels), 1, activation="relu6")
     return net.classify(x, "classifier")
 
 
-def mobilenet_v2(batch: int = 1, format: str = "fp32", *, width: float = 1.0) -> OperatorGraph:
-    """MobileNetV2 (Sandler et al. 2018): 300.8 MMAC, 3.505 M parameters at width 1; channels are rounded to multiples of 8."""
-    net = Network(_named("mobilenet-v2", width), batch, format)
+def mobilenet_v2(
+    batch: int = 1, format: str = "fp32", *, width: float = 1.0, name: str = "", replaced: Mapping[int, Layer] = UNCHANGED
+) -> OperatorGraph:
+    """MobileNetV2 (Sandler et al. 2018): 300.8 MMAC, 3.505 M parameters at width 1; channels are rounded to multiples of 8.
+
+    ``replaced`` puts other layers of the same shape in the place of blocks (``features.<index>``).
+    """
+    net = Network(name or _named("mobilenet-v2", width), batch, format)
     channels = divisible(32 * width)
     x = net.conv_norm("image", "features.0.0", "features.0.1", channels, 3, stride=2, activation="relu6")
     index = 0
@@ -51,6 +67,9 @@ def mobilenet_v2(batch: int = 1, format: str = "fp32", *, width: float = 1.0) ->
         made = divisible(base * width)
         for repeat in range(repeats):
             index += 1
+            if index in replaced:
+                x = replaced[index](net, x, f"features.{index}")
+                continue
             stride, hidden = (first_stride if repeat == 0 else 1), channels * expansion
             at, y, place = f"features.{index}.conv", x, 0
             if expansion != 1:
