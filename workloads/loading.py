@@ -143,7 +143,8 @@ def _refuse(model: str, phase: str | None, **given: object) -> None:
     if phase not in (None, "inference"):
         raise ArgumentError(f"{model} has no phase {phase!r}", where="phase", hint="leave the phase out; only transformers have phases")
     hints = {
-        "tokens": "only sequence models take tokens", "context": "only transformers have a context", "dims": "only ONNX files have open axes",
+        "tokens": "only sequence models take tokens", "context": "only transformers have a context",
+        "dims": "only ONNX files have open axes",
         "batch": "write the batch into the operator's text: rows of a gemm, N of a conv, b of an attention",
     }  # fmt: skip
     for name, value in given.items():
