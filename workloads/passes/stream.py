@@ -71,7 +71,8 @@ def stream(graph: OperatorGraph, streaming: str | Streaming) -> OperatorGraph:
     result = done.graph()
     hop, window = setting.hop, next(iter(entering.values())).extent
     held = sum(tensor.stored_bytes * times for tensor, times in stored_tensors(result) if tensor.name.endswith(".ring"))
-    ends = [done.timed[name] for name in graph.outputs if name in done.timed]
+    # behind pooling over time an output has no frames: then the layers before it say how late it is
+    ends = [done.timed[name] for name in graph.outputs if name in done.timed] or list(done.timed.values())
     late = max([(end.extent - 1 - end.last) * hop // max(1, end.fresh) for end in ends], default=0)
     note = f"stream: {hop} new of {window} frames a step; rings hold {held} bytes"
     if late > 0:
