@@ -79,3 +79,13 @@ def test_efficientvim_with_the_batch_normalizations_that_its_figures_count(varia
     norms = sum(nest.points for operator, _, _ in graph.walk() for nest in operator.nests if nest.function == "affine")
     assert (counts(graph).macs + 2 * norms) / 1e6 == pytest.approx(flops, abs=1)
     assert counts(graph).parameters / 1e6 == pytest.approx(parameters, abs=0.05)
+
+
+def test_subspace_attention_costs_two_products_per_value():
+    """160 channels at 7 x 7: a product each in the 1x1 depthwise and in the point layer, for 960 x 160 x 2 + 960 x 9 of the block."""
+    plain, changed = counts(load_model("mobilenet-v2")), counts(load_model("ulsam-mobilenet-v2-16"))
+    assert plain.macs - changed.macs == 49 * (960 * 160 * 2 + 960 * 9 - 2 * 160)
+    graph = load_model("ulsam-mobilenet-v2-16", fuse=False)
+    graph.check()
+    (maps,) = (operator for operator, _, _ in graph.walk() if operator.kind == "softmax")
+    assert graph.tensors[maps.outputs[0]].shape == (1, 4, 49)
