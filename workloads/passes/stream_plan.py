@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
 from hwspecs.vocabulary.errors import UnsupportedError
 from workloads.graph import Axis, Nest, Operand, Operator, Tensor
@@ -131,11 +131,9 @@ def _fresh(operator: Operator, use: Use, extent: int) -> int:
     if use.timed.fresh >= use.timed.extent:
         return extent
     if use.timed.fresh % use.step:
-        raise _refusal(
-            operator,
-            f"steps over {use.step} frames at a time, but {use.timed.fresh} arrive",
-            "choose a hop that all strides in time divide",
-        )
+        times = use.step // gcd(use.step, use.timed.fresh)
+        what = f"steps over {use.step} frames at a time, but {use.timed.fresh} arrive"
+        raise _refusal(operator, what, f"choose a hop that all strides in time divide: {times} times this one, or a multiple of that")
     return min(extent, use.timed.fresh // use.step)
 
 
