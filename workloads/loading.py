@@ -27,7 +27,7 @@ class ModelInfo:
     """One model that ``load_model`` knows by name.
 
     Attributes:
-        kind: ``cnn``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
+        kind: ``cnn``, ``sequence``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
         phases: phases it can run in; the first is the default.
         description: one line.
     """
@@ -43,7 +43,8 @@ def list_models() -> tuple[ModelInfo, ...]:
     from workloads.zoo.cnn import NETWORKS, SEQUENCES
     from workloads.zoo.llm import CONFIGS
 
-    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in {**NETWORKS, **SEQUENCES}.items()]
+    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in NETWORKS.items()]
+    models.extend(ModelInfo(name, "sequence", ("inference",), description) for name, (_, description) in SEQUENCES.items())
     for config in CONFIGS.values():
         phases = ("encode",) if config.encoder else ("prefill", "decode")
         models.append(ModelInfo(config.name, "encoder" if config.encoder else "llm", phases, config.citation))

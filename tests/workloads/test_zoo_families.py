@@ -46,6 +46,17 @@ def test_counts_are_the_published_ones(name):
         assert found.macs / 1e6 == pytest.approx(macs, rel=4e-3 if macs < 200 else 5e-4)
 
 
+@pytest.mark.parametrize("name", [*PUBLISHED, "fcn-resnet50", "deeplabv3-resnet50", "unet", "inception-v2", "r2plus1d-18", "lstm-1x16"])
+def test_a_batch_is_so_many_inputs(name):
+    """Products and vector work go with the batch, parameters do not, and all tensors between operators hold it in front."""
+    one, three = load_model(name, fuse=False), load_model(name, batch=3, fuse=False)
+    three.check()
+    assert counts(three).macs == 3 * counts(one).macs
+    assert counts(three).vector_ops == 3 * counts(one).vector_ops
+    assert counts(three).parameters == counts(one).parameters
+    assert counts(three).peak_activation_bytes == 3 * counts(one).peak_activation_bytes
+
+
 def test_auxiliary_classifier_of_inception_v3():
     """A 1x1 convolution 768 to 128 and a 5x5 to 768, each normalized, and 768 to 1000 with bias: what inference leaves out."""
     assert 768 * 128 + 2 * 128 + 128 * 768 * 25 + 2 * 768 + 768 * 1000 + 1000 == 3_326_696
