@@ -94,7 +94,7 @@ def run(
     search: str = "estimate",
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
-    keep_tokens: str | float | None = None,
+    keep_tokens: str | float | Mapping[int, float] | None = None,
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -119,7 +119,8 @@ def run(
         stream: ``hop=4`` or ``window=16,hop=4,axis=2``: one step on overlapping windows, old frames in ring buffers.
         delta: share of the activations that change from frame to frame: a number, a mapping of layers to numbers, or the path of a YAML
             file with one; layers keep their sums and work on what changed.
-        keep_tokens: ``0.5``, ``4=0.7,7=0.49``, ``merge:16`` (ToMe), ``evit:0.7``: tokens that go on, by layer of a transformer.
+        keep_tokens: ``0.5``, ``4=0.7,7=0.49`` (or ``{4: 0.7, 7: 0.49}``), ``merge:16`` (ToMe), ``evit:0.7``: tokens that go on,
+            by layer of a transformer.
             These three apply to a model that is given as a graph, too.
 
     Raises:
@@ -167,7 +168,7 @@ def prepare(
     search: str = "estimate",
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
-    keep_tokens: str | float | None = None,
+    keep_tokens: str | float | Mapping[int, float] | None = None,
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
     if fidelity not in FIDELITIES:

@@ -14,7 +14,7 @@ from workloads.graph import OperatorGraph, Role
 from workloads.single import SYNTAX, single_operator
 
 if TYPE_CHECKING:
-    from workloads.passes.reuse import Delta
+    from workloads.passes.reuse import Delta, Schedule
     from workloads.transformer_config import TransformerConfig
 
 PHASES = ("prefill", "decode", "encode", "inference")
@@ -56,7 +56,7 @@ def load_model(
     name_or_path: str, *, phase: str | None = None, batch: int = 1, context: int | None = None, tokens: int | None = None,
     format: str | None = None, sparsity: str | None = None, dims: Mapping[str, int] | None = None, unknown_op: str = "refuse",
     fuse: bool = True, default_format: str | None = None, stream: str | None = None, delta: Delta | None = None,
-    keep_tokens: str | float | None = None,
+    keep_tokens: Schedule | None = None,
 ) -> OperatorGraph:  # fmt: skip
     """The operator graph of a model in one phase, lowered and ready to map.
 

@@ -17,6 +17,10 @@ _FLAGS = {
 }  # fmt: skip
 
 
+_MAPPINGS = ("delta", "keep_tokens")
+"""Settings that a program may give as a mapping, for which there is no option."""
+
+
 def command(result: Result, *, whatif: Mapping[str, object] | None = None) -> str:
     """The command line that makes the report again, quoted for a shell; a comment where objects of a Python program went into the run.
 
@@ -25,7 +29,7 @@ def command(result: Result, *, whatif: Mapping[str, object] | None = None) -> st
     """
     asked = result.meta.get("asked")
     given = dict(asked) if isinstance(asked, Mapping) else _told(result)
-    if not given.get("model") or not given.get("hardware") or isinstance(given.get("delta"), Mapping):
+    if not given.get("model") or not given.get("hardware") or any(isinstance(given.get(key), Mapping) for key in _MAPPINGS):
         return "# a model, a device or a mapping that is an object of a Python program went into this run: no command line makes it again"
     words = ["cyclewright", "whatif" if whatif is not None else "run", str(given["model"]), "--hw", str(given["hardware"])]
     for key, flag in _FLAGS.items():

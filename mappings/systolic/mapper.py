@@ -247,4 +247,4 @@ def _notes(tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Set
     if not sparse or setting.skipping is not None:
         return ()
     pattern = tensors[sparse[0]].sparsity.pattern
-    return (f"{pattern} weights move fewer bytes, but a plain array skips no multiplication",)
+    return (f"{pattern} operands move fewer bytes, but a plain array skips no multiplication",)

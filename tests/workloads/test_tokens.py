@@ -254,4 +254,5 @@ def test_reading_a_schedule():
     assert parse_schedule("7=0.49, 4=0.7").shares == ((4, 0.7), (7, 0.49))
     assert parse_schedule("evit:0.7@3,6").shares == ((3, 0.7), (6, 0.7))
     assert parse_schedule(0.5).shares == ((1, 0.5),)
+    assert parse_schedule({7: 0.49, 4: 0.7}) == parse_schedule("4=0.7,7=0.49")
     assert parse_schedule("merge:13").merged == 13

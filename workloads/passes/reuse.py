@@ -11,10 +11,12 @@ from workloads.passes.tokens import keep_tokens as fewer_tokens
 
 Delta = str | float | Mapping[str, float]
 """What ``passes.delta`` takes."""
+Schedule = str | float | Mapping[int, float]
+"""What ``passes.keep_tokens`` takes."""
 
 
 def reuse(
-    graph: OperatorGraph, *, stream: str | None = None, delta: Delta | None = None, keep_tokens: str | float | None = None
+    graph: OperatorGraph, *, stream: str | None = None, delta: Delta | None = None, keep_tokens: Schedule | None = None
 ) -> OperatorGraph:
     """``graph`` with the passes that are asked for; see ``passes.stream``, ``passes.delta`` and ``passes.keep_tokens``."""
     if keep_tokens is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -50,13 +51,19 @@ class TokenSchedule:
         return max((layer for layer, _ in self.shares), default=0)
 
 
-def parse_schedule(text: str | float) -> TokenSchedule:
-    """Read a share, ``LAYER=SHARE,...``, ``merge:R``, ``evit:SHARE`` or ``evit:SHARE@LAYER,...``.
+def schedule_text(given: str | float | Mapping[int, float]) -> str:
+    """A schedule as the command line takes it; a mapping is of layers to shares."""
+    return ",".join(f"{layer}={share}" for layer, share in given.items()) if isinstance(given, Mapping) else str(given)
+
+
+def parse_schedule(given: str | float | Mapping[int, float]) -> TokenSchedule:
+    """Read a share, ``LAYER=SHARE,...`` (or a mapping of layers to shares), ``merge:R``, ``evit:SHARE`` or ``evit:SHARE@LAYER,...``.
 
     Raises:
         ArgumentError: another form, a share outside (0, 1], a layer twice or below 1, or shares that grow.
     """
-    word = str(text).strip().lower()
+    text = schedule_text(given)
+    word = text.strip().lower()
     if match := re.fullmatch(r"merge:(\d{1,6})", word):
         if not int(match[1]):
             raise ArgumentError("merge:0 merges nothing", where="keep_tokens", hint=_HINT)

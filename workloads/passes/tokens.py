@@ -8,13 +8,13 @@ from dataclasses import replace
 from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
 from workloads.graph import Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
 from workloads.passes.token_axes import Count, Marks, query_marks, refusal, resized, shrink
-from workloads.passes.token_schedule import TokenSchedule, parse_schedule
+from workloads.passes.token_schedule import TokenSchedule, parse_schedule, schedule_text
 from workloads.passes.token_selection import Rows, merging, pruning
 
 _PASSING = frozenset((Role.ACTIVATION, Role.GRADIENT))
 
 
-def keep_tokens(graph: OperatorGraph, schedule: str | float | TokenSchedule) -> OperatorGraph:
+def keep_tokens(graph: OperatorGraph, schedule: str | float | Mapping[int, float] | TokenSchedule) -> OperatorGraph:
     """``graph`` with fewer tokens from some layers on: attention, MLP, norms and what follows shrink, and choosing the tokens is added.
 
     Tokens are chosen between a layer's attention and its MLP (as ToMe and EViT do), where one tensor holds all there is of them; in
@@ -35,7 +35,7 @@ def keep_tokens(graph: OperatorGraph, schedule: str | float | TokenSchedule) -> 
     done = _Reduction(wanted)
     result = done.reduced(graph)
     counts = f"{done.entered} to {done.count} tokens" if done.count != done.entered else f"all {done.entered} tokens stay"
-    text = str(schedule) if not isinstance(schedule, TokenSchedule) else f"{wanted.method}"
+    text = wanted.method if isinstance(schedule, TokenSchedule) else schedule_text(schedule)
     return replace(result, notes=(*graph.notes, f"token reduction ({wanted.method}): {counts}"), meta={**graph.meta, "keep_tokens": text})
 
 
