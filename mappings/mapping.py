@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,14 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
         else:
             blocks.append(_straight_block(run, f"part {place}", tuple(part), graph.tensors, roots, after))
     return MappedGraph(graph, hardware, tuple(blocks), run.notes())
+
+
+def map_operators(
+    operators: Sequence[Operator], tensors: Mapping[str, Tensor], roots: Mapping[str, str], hardware: Hardware
+) -> tuple[MappedOperator, ...]:
+    """Operators mapped alone, in order; ``roots`` as ``view_roots`` gives it. Errors as in ``map_graph``."""
+    run = _Run(hardware)
+    return tuple(run.mapped(operator, tensors, roots) for operator in operators)
 
 
 def parts_of(graph: OperatorGraph) -> list[Repeat | list[Operator]]:

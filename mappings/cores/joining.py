@@ -7,6 +7,7 @@ tensors that all of them read entire, become one load that the link carries to a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
@@ -179,3 +180,41 @@ def _summed(
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     working_set = max(part.working_set_bytes for part in parts) * noc.cores
     return Alternative(name, tuple(stages), tuple(edges), working_set, estimate, actions, breakdown, notes, len(parts))
+
+
+def shifted(alternative: Alternative, base: int, noc: Noc) -> Alternative:
+    """An alternative of cores 0, 1, ... on cores ``base``, ``base + 1``, ...: what core 0 moved over the port now crosses the link."""
+    if base == 0:
+        return alternative
+    names = {stage.name: _shifted_name(stage.name, base) for stage in alternative.stages}
+    stages = []
+    for stage in alternative.stages:
+        if stage.unit.startswith(PORT):
+            stages.append(over_link(stage, names[stage.name], noc))
+            continue
+        unit, _, core = stage.unit.rpartition(".")
+        where = on_core(unit, int(core) + base) if unit and core.isdigit() else stage.unit
+        work = stage.work
+        if work is not None and where != stage.unit:
+            work = {(COMPUTE + where if name == COMPUTE + stage.unit else name): spent for name, spent in work.items()}
+        stages.append(Stage(names[stage.name], where, stage.segments, stage.overlap, work))
+    edges = tuple(replace(edge, source=names[edge.source], target=names[edge.target]) for edge in alternative.edges)
+    actions = dict(alternative.actions)
+    more = linked_bytes(stages, noc) - linked_bytes(alternative.stages, noc)
+    actions[noc.action] = actions.get(noc.action, 0.0) + more
+    return Alternative(
+        alternative.name, tuple(stages), edges, alternative.working_set_bytes, alternative.cycles_estimate, actions, alternative.breakdown,
+        alternative.notes, alternative.queues,
+    )  # fmt: skip
+
+
+_CORE = re.compile(r"\(cores? ([0-9, ]+)\)$")
+
+
+def _shifted_name(name: str, base: int) -> str:
+    """``load x`` to ``load x (core 2)``, ``load x (core 1)`` to ``load x (core 3)``, ``load w (cores 0, 1)`` to ``load w (cores 2, 3)``."""
+    found = _CORE.search(name)
+    if found is None:
+        return name if name.endswith("(all cores)") else stage_name(name, base)
+    numbers = [str(int(number) + base) for number in found[1].split(",")]
+    return f"{name[: found.start()]}({'core' if len(numbers) == 1 else 'cores'} {', '.join(numbers)})"
