@@ -62,9 +62,10 @@ class Use:
     sources: tuple[tuple[str, float], ...]
     bytes_per_value: float
     least_bytes: int
-    laid_out: tuple[tuple[Axis, int], ...] = ()
-    """(axis, its size) in the tensor's order, where the order matters: not of weights, which are stored tile by tile ahead of time, nor of
-    what a prologue makes."""
+    axes: tuple[Axis, ...] = ()
+    shape: tuple[int, ...] = ()
+    """Of the tensor, where its order in DRAM matters: not of weights, which are stored tile by tile ahead of time, nor of what a prologue
+    makes; else empty."""
 
     def contiguous_bytes(self, tiles: Mapping[str, int]) -> int:
         """Length of one contiguous piece of a tile in DRAM; 0 where it is all of the tensor, or where the order does not matter.
@@ -74,11 +75,10 @@ class Use:
         Args:
             tiles: extent in the tile of each dimension that is cut or stepped through; others stand still.
         """
-        axes = self.laid_out
-        if not axes:
-            return 0
-        spans = [min(size, 1 + sum([abs(step) * (tiles.get(dim, 1) - 1) for dim, step in axis.terms])) for axis, size in axes]
-        pairs = [(span, size) for span, (_, size) in zip(spans, axes, strict=True)]
+        pairs = [
+            (min(size, 1 + sum([abs(step) * (tiles.get(dim, 1) - 1) for dim, step in axis.terms])), size)
+            for axis, size in zip(self.axes, self.shape, strict=True)
+        ]
         if all(span == size for span, size in pairs):
             return 0
         longest = _run(pairs)
@@ -290,8 +290,10 @@ class _Reader:
             compulsory = least.get(operand.tensor, 0)
         parts, whole = _parts(operand, tensor.shape, groups)
         shares = sources or ((operand.tensor, 1.0),)
-        ordered = () if sources or tensor.role == Role.WEIGHT else tuple(zip(operand.axes, tensor.shape, strict=True))
-        return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory if alone else 0, ordered)
+        compulsory = compulsory if alone else 0
+        if sources or tensor.role == Role.WEIGHT:
+            return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory)
+        return Use(operand.tensor, parts, whole, shares, stored / max(1, tensor.values), compulsory, operand.axes, tensor.shape)
 
     def _prologue(self, name: str) -> tuple[VectorWork, tuple[tuple[str, float], ...]]:
         """The vector nests that make internal tensor ``name`` from outside tensors, and those tensors with their shares of the bytes."""

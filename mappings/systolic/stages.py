@@ -173,7 +173,7 @@ class _Planner:
 
     def _piece(self, use: Use) -> int:
         """Length of one contiguous piece of an operand's tile in DRAM, in bytes; 0: a long stream."""
-        if not use.laid_out or self.merged:
+        if not use.shape or self.merged:
             return 0
         split = self.choice.split
         return use.contiguous_bytes({**split["m"].tiles, **split["n"].tiles, **split["k"].tiles})

@@ -270,7 +270,13 @@ def notable(numbers: Sequence[int], rows: Sequence[list[float]]) -> list[tuple[i
     for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
         if number < 0:
             continue
-        if place == 3 or not any(number == other or _beats(score, row) for _, other, score in kept):
+        if place < 3:
+            for _, other, score in kept:
+                if number == other or _beats(score, row):
+                    break
+            else:
+                kept.append((place, number, row))
+        else:
             kept.append((place, number, row))
     return kept
 
