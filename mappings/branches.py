@@ -128,9 +128,20 @@ def _ways(stretch: Stretch, section: Section) -> Iterator[Alternative]:
         if chosen in seen:
             continue
         seen.append(chosen)
-        for kept in (keep, frozenset[str]()) if keep else (keep,):
+        kept = _as_room_allows(stretch, section, chosen, keep)
+        for kept in dict.fromkeys((kept, frozenset[str]())):
             text = f"{len(chosen)} branches {name}" + (", handing on in the scratchpad" if kept else "")
             yield _together(text, stretch, section, chosen, kept)
+
+
+def _as_room_allows(stretch: Stretch, section: Section, chosen: Sequence[Sequence[Alternative]], keep: frozenset[str]) -> frozenset[str]:
+    """Of the tensors ``keep`` those that fit beside the tiles: the largest ones give way first."""
+    chip = stretch.hardware.on_chip
+    room = chip.size_bytes if chip is not None else 0
+    left = sorted(keep, key=lambda name: (stretch.block.tensors[name].stored_bytes, name))
+    while left and _working_set(stretch, section, chosen, frozenset(left)) > room:
+        left.pop()
+    return frozenset(left)
 
 
 def _best(section: Section, items: Mapping[int, MappedOperator]) -> list[list[Alternative]]:
