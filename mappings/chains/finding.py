@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import inf
 
 from hwspecs.vocabulary.records import dataclass
 from mappings.chains.graph import alternative_of, fits_runs
@@ -27,15 +28,16 @@ KEPT = 2
 
 
 def chains(stretch: Stretch) -> tuple[Group, ...]:
-    """Chains of operators of a block as groups, each cut in the ways that may be fastest; empty where the device has no such units.
+    """Chains of operators of a block as groups, each cut in the ways that may be fastest; empty where the device has no such units
+    or several cores (``simulator.selection`` then looks at one of them by itself).
 
     A chain is a run of at most ``LONGEST`` consecutive operators, each output but the last read by later ones of the run only, and by rows.
     Every cut is a group of its own, because cuts differ in how much they recompute.
     """
     hardware = stretch.hardware
-    if hardware.on_chip is None or not any(unit.kind in WORKS and unit.rates for unit in hardware.units.values()):
+    if hardware.cores > 1 or hardware.on_chip is None or not any(unit.kind in WORKS and unit.rates for unit in hardware.units.values()):
         return ()
-    finder = _Finder(stretch)
+    finder = ChainFinder(stretch)
     return tuple([group for first, last in finder.runs() for group in finder.groups(first, last)])
 
 
@@ -47,7 +49,9 @@ class _Offer:
     mapped: tuple[MappedOperator, ...]
 
 
-class _Finder:
+class ChainFinder:
+    """Finds the runs of operators of a block that can be fused, and plans each distinct one once."""
+
     def __init__(self, stretch: Stretch) -> None:
         self.stretch = stretch
         self.items = stretch.block.operators
@@ -58,6 +62,11 @@ class _Finder:
         self._prints: dict[int, tuple[tuple[str, ...], Hashable]] = {}
         self._numbers = Numbers()
         self._offers: dict[Hashable, _Offer] = {}
+
+    @property
+    def planned(self) -> int:
+        """Distinct runs that have been planned."""
+        return len(self._offers)
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(first, last) of the runs of operators whose outputs, the last one's aside, are read inside only."""
@@ -111,25 +120,30 @@ class _Finder:
         order: dict[str, int] = {}
         parts = []
         for index in range(first, last + 1):
-            if index not in self._prints:
-                operator = self.stretch.operators[index]
-                own = operator_names(operator)
-                self._prints[index] = own, fingerprint(operator, self.stretch.tensors, own, self._numbers)
-            own, mark = self._prints[index]
+            own, mark = self._print(index)
             internal = self.stretch.operators[index].internal
             places = tuple([order.setdefault(roots.get(name, name), len(order)) for name in own if name not in internal])
             parts.append((mark, places, self.items[index].unit, self.items[index].compute_format))
         return tuple(order), tuple(parts)
 
+    def _print(self, index: int) -> tuple[tuple[str, ...], Hashable]:
+        """(an operator's tensors in the order in which equal operators correspond, what equal operators share)."""
+        found = self._prints.get(index)
+        if found is None:
+            operator = self.stretch.operators[index]
+            own = operator_names(operator)
+            found = self._prints[index] = own, fingerprint(operator, self.stretch.tensors, own, self._numbers)
+        return found
+
     def _planned(self, first: int, last: int) -> Iterator[MappedOperator]:
         alone = sum(item.alternatives[0].cycles_estimate for item in self.items[first : last + 1])
-        for chain in self._chains(first, last):
-            for plan in plans(chain):
+        for chain in self.chains(first, last):
+            for plan in plans(chain, alone):
                 if plan.estimate < alone:
                     mapped = standing_for(self.stretch, first, last, KIND, (_later(chain, plan),))
                     yield replace(mapped, executed_macs=plan.executed_macs)
 
-    def _chains(self, first: int, last: int) -> Iterator[Chain]:
+    def chains(self, first: int, last: int) -> Iterator[Chain]:
         """The run cut along each axis on which all its operators agree."""
         for end in self.layers(last):
             rank = len(self.stretch.operators[last].nests[-1].writes[0].axes)
@@ -175,29 +189,35 @@ class _Finder:
     def _work(self, index: int, layer: Layer) -> LayerWork | None:
         """The layer's work; equal operators share it, and what it remembers."""
         unit = self.stretch.hardware.units[self.items[index].unit]
-        key = (self._prints[index][1], layer.axis)
+        key = (self._print(index)[1], layer.axis)
         if key not in self._works:
             self._works[key] = WORKS[unit.kind](layer, unit, self.stretch.hardware)
         return self._works[key]
 
 
-def plans(chain: Chain) -> list[Plan]:
+def plans(chain: Chain, alone: float = inf) -> list[Plan]:
     """The cuts of a chain that fit and are worth playing: of each mode those that no other beats in estimate, bytes and working set.
+
+    Cuts that keep one unit busy for longer than ``alone`` (cycles of the operators one by one) are not worth it, nor are smaller tiles.
 
     Halo is recomputed only where tiles are cut along the rows too: lines of whole rows take less room than what whole rows recompute.
     """
-    cached = _fitting(chain, (tiling(chain.layers, rows, CACHED, chain.depth) for rows in _heights(chain.layers[-1].rows, chain.images)))
+    cached = _fitting(
+        chain, alone, (tiling(chain.layers, rows, CACHED, chain.depth) for rows in _heights(chain.layers[-1].rows, chain.images))
+    )
     kept = _pareto(cached)
     if chain.across and (not cached or any(plan.tiling.overlapping for plan in cached)):
-        kept += [plan for plan in _pareto(_fitting(chain, _grids(chain))) if not any(_beats(one, plan) for one in kept)]
+        kept += [plan for plan in _pareto(_fitting(chain, alone, _grids(chain))) if not any(_beats(one, plan) for one in kept)]
     return kept
 
 
-def _fitting(chain: Chain, cuts: Iterable[Tiling]) -> list[Plan]:
+def _fitting(chain: Chain, alone: float, cuts: Iterable[Tiling]) -> list[Plan]:
     """Those of ``cuts``, large tiles first, that fit: the first and up to ``FITTING`` more."""
     found: list[Plan] = []
     for cut in cuts:
         plan = weighed(chain, cut)
+        if plan.busiest > alone and not any(plan.chunks):  # smaller tiles may hold weights that larger ones reload
+            break
         if not plan.excess and fits_runs(chain, plan):
             found.append(plan)
         if len(found) > FITTING:

@@ -53,6 +53,7 @@ class Plan:
         chunks: per layer the chunks in which its weights are reloaded for every tile; 0: resident.
         working_set_bytes: all buffers; ``line_buffer_bytes``: of these, halo rows kept from tile to tile.
         moved: tensor to off-chip bytes, loads and the store.
+        busiest: cycles of the unit or memory port that works longest; ``estimate``: of the whole chain.
         excess: bytes by which the scratchpad is too small.
         executed_macs: recomputed ones counted again.
     """
@@ -63,6 +64,7 @@ class Plan:
     working_set_bytes: int
     line_buffer_bytes: int
     moved: Mapping[str, int]
+    busiest: int
     estimate: int
     excess: int
     executed_macs: int
@@ -125,8 +127,8 @@ def _weighed(chain: Chain, cut: Tiling, chunks: tuple[int, ...]) -> Plan:
     band = cut.bands[last.out]
     moved[last.out] = chain.images * sum(count * band.bytes(points, last.image_bytes) for count, points in band.made)
     excess = _excess(chain, filters, rings)
-    estimate = _estimate(chain, cut, done, moved)
-    return Plan(cut, chunks, tuple(done), filters + sum(rings.values()), lines, moved, estimate, excess, macs)
+    busiest, estimate = _estimate(chain, cut, done, moved)
+    return Plan(cut, chunks, tuple(done), filters + sum(rings.values()), lines, moved, busiest, estimate, excess, macs)
 
 
 def _ring(chain: Chain, layer: Layer, cut: Tiling, done: Done, parted: bool) -> int:
@@ -153,8 +155,8 @@ def _excess(chain: Chain, filters: int, rings: Mapping[str, int]) -> int:
     return max(0, filters - memory.partitions["filter"]) + max(0, -free[0]) + max(0, -free[1])
 
 
-def _estimate(chain: Chain, cut: Tiling, done: Sequence[Done], moved: Mapping[str, int]) -> int:
-    """Cycles of the busiest of array, vector unit and memory port, plus the first loads and the last tile's way through the layers."""
+def _estimate(chain: Chain, cut: Tiling, done: Sequence[Done], moved: Mapping[str, int]) -> tuple[int, int]:
+    """Cycles of the busiest of array, vector unit and memory port; and with the first loads and the last tile's way through the layers."""
     hardware = chain.hardware
     busy: dict[str, int] = {}
     way = 0
@@ -168,4 +170,5 @@ def _estimate(chain: Chain, cut: Tiling, done: Sequence[Done], moved: Mapping[st
     for reach in chain.entering:
         band = cut.bands[reach.tensor]
         first += band.bytes(band.made[0][1], reach.image_bytes)
-    return ceil(max(max(busy.values()), sum(moved.values()) / rate) + first / rate + way * (1 if cut.tiles * chain.images > 1 else 0))
+    longest = max(max(busy.values()), ceil(sum(moved.values()) / rate))
+    return longest, longest + ceil(first / rate) + (way if cut.tiles * chain.images > 1 else 0)

@@ -5,7 +5,7 @@ A kind joins by a function in ``WORKS`` that gives a ``LayerWork`` for a layer w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from mappings.chains.tiling import Band, Runs
 from mappings.rates import nest_format, vector_cycles, vector_format
 from mappings.systolic.counting import vector_actions
 from mappings.systolic.folds import INPUT, OUTPUT, WEIGHT, Flow, folds, sram_counts
+from mappings.systolic.packing import side_by_side
 from mappings.systolic.problem import Product
 from mappings.systolic.setting import Setting, setting_of
 from mappings.systolic.tiles import ACCUMULATOR_BYTES, flows_for
@@ -66,10 +67,11 @@ class VectorWork:
         self.units: tuple[str, ...] = (unit.name,)
         self._chip = hardware.on_chip.name if hardware.on_chip is not None else unit.name
         self._cycles = 0.0
+        axis = int(layer.operator.attributes.get("axis", -1))
         for nest in layer.operator.nests:
             form = vector_format(nest_format(nest, layer.tensors, layer.operator.internal), unit)
             assert form is not None
-            self._cycles += vector_cycles(nest, form, unit, hardware)
+            self._cycles += vector_cycles(nest, form, unit, hardware, axis)
 
     def done(self, band: Band, chunks: int) -> Done:
         """See ``LayerWork``."""
@@ -89,7 +91,8 @@ class VectorWork:
 class ArrayWork:
     """Work of a systolic array, with the vector work after the product; cycles by the folds of ``mappings.systolic.folds``.
 
-    A tile is a product of its share of M by N by K (``batch`` of them for groups); it takes the dataflow of fewest cycles over all tiles.
+    A tile is a product of its share of M by N by K (``batch`` of them for groups, side by side where the spec packs them); it takes the
+    dataflow of fewest cycles over all tiles.
     """
 
     def __init__(self, layer: Layer, product: Product, setting: Setting, flows: tuple[Flow, ...]) -> None:
@@ -97,6 +100,8 @@ class ArrayWork:
         self.m = product.size("m") // layer.images
         self.n, self.k = product.size("n"), product.size("k")
         self.units: tuple[str, ...] = (setting.unit.name, *((setting.site.vector,) if layer.epilogue else ()))
+        packed = setting.depthwise == "diagonal" and product.batch > 1 and layer.operator.kind == "conv"
+        self._packs = {flow.name: side_by_side(product, flow, setting.array) if packed else 1 for flow in flows}
         self.chunks = -(-self.n // setting.array.columns) if product.batch == 1 else 1
         self._after = sum(setting.cycles(nest, layer.operator, layer.tensors) * share for nest, share in product.epilogue.nests)
         self._done: dict[tuple[int, Runs, int], tuple[Flow, Done]] = {}
@@ -146,10 +151,11 @@ class ArrayWork:
         """Cycles of all groups of a tile of m x n x K; copies of the array share its folds."""
         if not m:
             return 0
-        array = self.setting.array
-        size = {"m": m, "n": n, "k": self.k}
-        turns = -(-folds(flow, m, n, self.k, array.rows, array.columns) // array.count)
-        return ceil(self.product.batch * turns * (size[flow.time] + flow.ramp(array.rows, array.columns)) * array.slowdown)
+        array, pack = self.setting.array, self._packs[flow.name]
+        size = {"m": m, "n": n * pack, "k": self.k * pack}
+        turns = -(-folds(flow, m, size["n"], size["k"], array.rows, array.columns) // array.count)
+        packs = -(-self.product.batch // pack)
+        return ceil(packs * turns * (size[flow.time] + flow.ramp(array.rows, array.columns)) * array.slowdown)
 
     def actions(self, band: Band, chunks: int) -> dict[str, float]:
         """Multiplications, operands into and results out of the array, partial sums back and forth, vector operations."""
@@ -187,12 +193,8 @@ def systolic_work(layer: Layer, unit: ComputeUnit, hardware: Hardware) -> LayerW
     if layer.product is None or (layer.item.compute_format, "dense") not in unit.rates or layer.item.pattern != "dense":
         return None
     setting = setting_of(unit, hardware, layer.item.compute_format)
-    flows = tuple(flow for flow in _flows(setting.dataflow) if flow.name in (OUTPUT, WEIGHT, INPUT))
+    flows = tuple(flow for flow in flows_for(setting.dataflow) if flow.name in (OUTPUT, WEIGHT, INPUT))
     return ArrayWork(layer, layer.product, setting, flows) if flows else None
-
-
-def _flows(dataflow: str) -> Iterable[Flow]:
-    return flows_for(dataflow)
 
 
 def vector_work(layer: Layer, unit: ComputeUnit, hardware: Hardware) -> LayerWork | None:
