@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import ceil, prod
+from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.formats import NumberFormat, number_format
@@ -75,11 +75,11 @@ def row_length(nest: Nest, axis: int = -1) -> int:
 
     1 where every point is for itself.
     """
-    extents = dict(nest.dims)
-    for operand in nest.writes:
-        for dim in operand.dims:
-            extents.pop(dim, None)
-    reduced = prod(extents.values())
+    written = {dim for operand in nest.writes for part in operand.axes for dim, _ in part.terms}
+    reduced = 1
+    for dim, extent in nest.dims:
+        if dim not in written:
+            reduced *= extent
     if reduced > 1 or nest.function not in ROW_STEPS:
         return reduced
     if nest.function in ("groupnorm", "instancenorm"):
