@@ -188,10 +188,10 @@ def test_together_is_never_slower_and_never_stuck(size, widths, cores, scratchpa
 
 
 def test_branches_of_a_real_size_gain():
-    hardware = systolic(16, 16, "auto", scratchpad=256 * 1024, bandwidth=16e9)
-    found = search(map_graph(inception(784, (64, 96, 128, 32), 0), hardware))
+    hardware = systolic(16, 16, "auto", scratchpad=256 * 1024, bandwidth=4e9)
+    found = search(map_graph(inception(784, (64, 32, 64, 32), 0), hardware))
     assert found.cycles < found.layer_by_layer_cycles
-    assert any(item.kind == "branches" or item.members for block in found.mapped.blocks for item in block.operators)
+    assert any(item.kind == "branches" for block in found.mapped.blocks for item in block.operators)
 
 
 @pytest.mark.parametrize("cores", [2, 4])
