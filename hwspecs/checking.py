@@ -55,7 +55,8 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
             leaves, start + "conductance.off", start + "conductance.on", "the conductance range is inverted", "off is the smaller one"
         )
         yield from _sparse_rates(leaves, start)
-        yield from _array(leaves, start)
+        if kind.value == "systolic":
+            yield from _array(leaves, start)
         for part in ("dsp", "lut", "ff", "bram", "uram"):
             yield from _order(
                 leaves,
@@ -92,6 +93,12 @@ def _array(leaves: Leaves, start: str) -> Iterator[SpecError]:
     dataflow, depthwise = leaves.get(start + "dataflow"), leaves.get(start + "depthwise")
     if dataflow is not None and dataflow.value == "row_stationary" and f"{start}registers.filter.size" not in leaves:
         yield located(dataflow.where, dataflow.path, "needs the registers of the cells", "state registers: {filter, ifmap, psum}")
+    parts = [f"{name}.{leaf}" for name in ("filter", "ifmap", "psum") for leaf in ("size", "bandwidth")]
+    for group, needed in (("registers", parts), ("skipping", ["operand", "lanes"])):
+        stated = next((leaf for path, leaf in leaves.items() if path.startswith(f"{start}{group}.")), None)
+        missing = [name for name in needed if f"{start}{group}.{name}" not in leaves]
+        if stated is not None and missing:
+            yield located(stated.where, start + group, f"lacks {', '.join(missing)}", "state all of them")
     if depthwise is not None and depthwise.value == "vector" and start + "fallback" not in leaves:
         yield located(depthwise.where, depthwise.path, "needs a vector unit", "name one in fallback")
 

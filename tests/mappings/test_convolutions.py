@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwspecs.loading import load_hardware, validate_file
+from hwspecs.vocabulary.errors import CyclewrightError
 from mappings import map_graph
 from mappings.systolic.folds import FLOWS
 from mappings.systolic.packing import is_depthwise, side_by_side
@@ -244,3 +245,15 @@ unit: {array: {depthwise: vector, dataflow: rs, fallback: null}}
     found = " ".join(str(error) for error in validate_file(path))
     assert "needs a vector unit" in found
     assert "needs the registers of the cells" in found
+
+
+@pytest.mark.parametrize(
+    ("leaves", "message"),
+    [
+        ({"array.skipping.operand": "weights"}, "lacks lanes"),
+        ({"array.registers.psum.size": "24 B"}, "lacks filter.size, filter.bandwidth"),
+    ],
+)
+def test_half_stated_groups_are_refused(leaves, message):
+    with pytest.raises(CyclewrightError, match=message):
+        load_hardware("systolic-array", leaves)
