@@ -118,6 +118,8 @@ class Choice:
         """For reports: dataflow, tile, order."""
         m, n, k = (self.split[group].size for group in "mnk")
         more = f", {self.pack} side by side" if self.pack > 1 else ""
+        if self.steps is not None:
+            more += ", skipping zeros"
         if self.passes is not None:
             more = f", {self.passes.active_cells} cells at work"
         return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product as combinations
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from hypothesis import strategies as st
 from hwspecs.loading import load_hardware
 from mappings import map_graph
 from mappings.systolic.problem import products
-from mappings.systolic.row_stationary import TilePasses, windows_of
+from mappings.systolic.row_stationary import TilePasses, search_rows, windows_of
+from mappings.systolic.setting import setting_of
+from mappings.systolic.tiles import TileSearch, parameters_of
 from simulator.kernels import row_stationary as kernel
+from simulator.kernels import systolic_tiles as tiles_kernel
 from tests.mappings.builders import conv, gemm, graph, systolic
-from tests.mappings.test_systolic import check_graph, moved
+from tests.mappings.test_systolic import array, check_graph, moved
 from tests.naive.row_stationary import best_twin, cycles_twin, walk_cells
+from tests.naive.systolic_tiles import score_twin
 from workloads.single import single_operator
 
 SIZES = ("filter.size", 24), ("ifmap.size", 6), ("psum.size", 16)
@@ -201,6 +206,51 @@ def test_cells_cover_every_multiplication_once_and_none_works_longer_than_the_cy
     assert len(cells) <= tile.active_cells <= whole[0] * whole[1]
     assert max(cells.values()) <= cycles
     assert sum(cells.values()) == images * rows * width * count * channels * tap_rows * taps
+
+
+@settings(max_examples=40)
+@given(
+    st.fixed_dictionaries(
+        {
+            "c": st.integers(1, 9), "o": st.integers(1, 20), "h": st.integers(4, 14), "f": st.integers(1, 3),
+            "stride": st.integers(1, 2), "pad": st.integers(0, 1), "batch": st.integers(1, 3),
+        }
+    ),
+    st.integers(300, 3000),
+)  # fmt: skip
+def test_tiles_of_all_sizes_multiply_every_point_once(sizes, room):
+    """Full and last tiles together: the cells' multiplications are those of the nest, and the sums leave once per output and turn."""
+    pair = conv("c", **sizes)
+    (product,) = products(*pair)
+    hardware = eyeriss_like(scratchpad=room)
+    setting = setting_of(hardware.primary, hardware, "int8")
+    fitting, failing = search_rows(product, setting.array, setting.registers, TileSearch(), 1.0)
+    for choice in (*fitting, *failing):
+        variants = [[(choice.split[g].outer * n, size) for n, size in choice.split[g].variants()] for g in "mnk"]
+        total = outputs = cycles = 0
+        for (m_count, m), (n_count, n), (k_count, k) in combinations(*variants):
+            count = product.batch * m_count * n_count * k_count
+            tile = choice.passes.counts({"m": m, "n": n, "k": k})
+            total += count * tile.sum_registers / 2
+            outputs += count * tile.sums_written
+            cycles += count * choice.passes.cycles({"m": m, "n": n, "k": k})
+        assert total == pair[0].macs
+        assert outputs >= product.batch * product.size("m") * product.size("n")
+        assert choice.cycles == pytest.approx(cycles)
+
+
+def test_scores_of_given_cycles_equal_the_twin():
+    (product,) = products(*conv("c", c=6, o=9, h=9, f=3))
+    machine = array(1, 4, {"all": 900})
+    search = TileSearch()
+    tables = [search.table(product, g, search.candidates(product, g, (9, 3)), machine) for g in "mnk"]
+    parameters = parameters_of(product, machine)
+    row = np.zeros(16)
+    for order, m, n, k in combinations(range(3), *tables):
+        tiles_kernel._score(tiles_kernel.ROW_STATIONARY, order, np.array(m), np.array(n), np.array(k), np.array(parameters), 1234.5, row)
+        twin = score_twin(3, order, m, n, k, parameters, 1234.5)
+        assert tuple(row[:5]) == tuple(float(item) for item in twin[:5])
+        assert row[tiles_kernel.RANK] == twin[5]
 
 
 @settings(max_examples=25)

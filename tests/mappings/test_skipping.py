@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cyclewright as cw
 from hwspecs.loading import load_hardware
 from hwspecs.vocabulary.sparsity import parse_sparsity
 from mappings import map_graph
@@ -149,6 +150,21 @@ def test_never_faster_than_the_mean_nor_slower_than_dense(m, n, k, density, lane
     for alternative in operator.alternatives:
         assert alternative.breakdown["array"] * 64 >= operator.executed_macs
         assert sum(stage.cycles for stage in alternative.stages if stage.unit == "array") == alternative.breakdown["array"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hardware", "leaves"),
+    [
+        ("gemm:96x128x512", "systolic-array", {"array.skipping.operand": "weights", "array.skipping.lanes": 32}),
+        ("gemm:96x128x512", "systolic-array", {"array.skipping.operand": "both", "array.skipping.lanes": 1, "array.dataflow": "auto"}),
+        ("conv:N1xC32xH14xW14,K32,R3,P1,G32", "systolic-array", {"array.depthwise": "diagonal", "array.dataflow": "auto"}),
+        ("conv:N2xC16xH14xW14,K24,R3,P1", "eyeriss-v1", {}),
+    ],
+)
+def test_the_roof_is_never_beaten(text, hardware, leaves):
+    sparsity = "unstructured:0.2" if text.startswith("gemm") else None
+    roof, tile = (cw.run(text, hardware, overrides=leaves, sparsity=sparsity, fidelity=rung) for rung in ("roofline", "tile"))
+    assert roof.latency_s <= tile.latency_s
 
 
 def test_leaves_of_the_spec():
