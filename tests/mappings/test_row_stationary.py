@@ -86,6 +86,16 @@ def test_a_filter_of_more_rows_than_the_array_is_folded():
     assert tile.active_cells == 12
 
 
+def test_a_network_that_is_too_slow_sets_the_pace():
+    # VGG-16's second layer with one channel per pass on Eyeriss: 16 filters x 13 rows x 224 sums at 4 words a cycle take longer than
+    # 4 filters x 3 taps x 224 multiplications of a cell; 4 x 64 passes of 18 strips of 3 images, 144 filter words loaded at 4 a cycle
+    whole = (12, 14, 1, 3, 3, 1, 1, 224, 1, 3, 224, 224, 12, 24)
+    tile = passes((13, 1, 4, 4, 1), (3, 224, 224, 64, 64), whole, (4.0, 1.0, 4.0))
+    assert tile.active_cells == 156
+    assert tile.cycles(ONE) == 4 * 64 * (16 * 9 / 4 + 3 * 18 * (16 * 13 * 224 / 4 + 2))
+    # 805 ms; the multiplications alone would take 178 ms on as many cells
+
+
 def test_channels_on_other_sets_add_up_in_the_same_column():
     # two channel sets of 2 x 2 on 4 rows: one pass, sums climb 3 cells
     whole = (4, 2, 1, 2, 2, 1, 1, 3, 1, 2, 3, 24, 6, 16)
