@@ -12,7 +12,7 @@ from mappings.chains.layers import Layer, Reach, column_axis, layers_of, row_axe
 from mappings.chains.tiling import CACHED, RECOMPUTED, Tiling, grid, tiling
 from mappings.chains.weighing import Chain, Plan, weighed
 from mappings.chains.work import WORKS, LayerWork
-from mappings.dataflow import Alternative, MappedOperator, PlannedLater
+from mappings.dataflow import Alternative, MappedOperator, PlannedLater, Rejected
 from mappings.groups import Group, Stretch, standing_for
 from mappings.memo import Numbers, fingerprint, handed_to, operator_names
 
@@ -25,6 +25,7 @@ FITTING = 4
 """Numbers of tiles tried beyond the first one that fits: more of them only add fills, drains and halo."""
 KEPT = 2
 """Cuts kept per mode: the fastest by estimate, then those that move less or need less."""
+_NO_FASTER = "another cut of the same chain; it was played too and was no faster"
 
 
 def chains(stretch: Stretch) -> tuple[Group, ...]:
@@ -111,7 +112,7 @@ class ChainFinder:
         groups = []
         for mapped in found.mapped:
             other = standing_for(self.stretch, first, last, KIND, handed_to(mapped, "", renamed).alternatives)
-            groups.append(Group(first, last, replace(other, executed_macs=mapped.executed_macs)))
+            groups.append(Group(first, last, replace(other, executed_macs=mapped.executed_macs, rejected=mapped.rejected)))
         return groups
 
     def _key(self, first: int, last: int) -> tuple[tuple[str, ...], Hashable]:
@@ -138,10 +139,11 @@ class ChainFinder:
     def _planned(self, first: int, last: int) -> Iterator[MappedOperator]:
         alone = sum(item.alternatives[0].cycles_estimate for item in self.items[first : last + 1])
         for chain in self.chains(first, last):
-            for plan in plans(chain, alone):
-                if plan.estimate < alone:
-                    mapped = standing_for(self.stretch, first, last, KIND, (_later(chain, plan),))
-                    yield replace(mapped, executed_macs=plan.executed_macs)
+            worth = [plan for plan in plans(chain, alone) if plan.estimate < alone]
+            for plan in worth:
+                others = tuple([Rejected(other.name, _NO_FASTER, other.estimate) for other in worth if other is not plan])
+                mapped = standing_for(self.stretch, first, last, KIND, (_later(chain, plan),))
+                yield replace(mapped, executed_macs=plan.executed_macs, rejected=others)
 
     def chains(self, first: int, last: int) -> Iterator[Chain]:
         """The run cut along each axis on which all its operators agree."""

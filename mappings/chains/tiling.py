@@ -108,10 +108,16 @@ def tiling(layers: Sequence[Layer], rows: int, mode: str, depth: int) -> Tiling:
         for reach in makers[name].reaches:
             low, high = made
             some = high > low
-            start = np.where(some, np.clip(reach.stride * low + reach.low, 0, reach.rows), reach.rows)
-            end = np.where(some, np.clip(reach.stride * (high - 1) + reach.high + 1, 0, reach.rows), 0)
+            start = np.where(some, _clipped(reach.stride * low + reach.low, reach.rows), reach.rows)
+            end = np.where(some, _clipped(reach.stride * (high - 1) + reach.high + 1, reach.rows), 0)
             windows.setdefault(reach.tensor, []).append((start, end))
     return Tiling(rows, 0, len(first), mode, bands)
+
+
+def _clipped(rows: Rows, extent: int) -> Rows:
+    import numpy as np
+
+    return np.minimum(np.maximum(rows, 0), extent)  # ``clip`` takes three times as long on arrays this short
 
 
 def grid(down: Tiling, across: Tiling, depth: int) -> Tiling:

@@ -85,8 +85,13 @@ def weighed(chain: Chain, cut: Tiling) -> Plan:
     """The plan of ``cut`` with as many weights resident as the scratchpad holds; ``excess`` > 0 where none fits."""
     resident = (0,) * len(chain.layers)
     plan = _weighed(chain, cut, resident)
+    if not plan.excess:
+        return plan
     movable = [place for place, (layer, work) in enumerate(zip(chain.layers, chain.works, strict=True)) if _reloadable(chain, layer, work)]
-    movable.sort(key=lambda place: -sum(chain.layers[place].fixed.values()))
+    saved = {place: _saved(chain, place) for place in movable}
+    if plan.excess > sum(saved.values()):
+        return plan
+    movable.sort(key=lambda place: -saved[place])
     chunks = list(resident)
     for place in movable:
         if not plan.excess:
@@ -94,6 +99,12 @@ def weighed(chain: Chain, cut: Tiling) -> Plan:
         chunks[place] = chain.works[place].chunks
         plan = _weighed(chain, cut, tuple(chunks))
     return plan
+
+
+def _saved(chain: Chain, place: int) -> int:
+    """Bytes of the scratchpad that reloading a layer's weights frees at most."""
+    weights = sum(chain.layers[place].fixed.values())
+    return max(0, weights - chain.depth * -(-weights // chain.works[place].chunks))
 
 
 def _reloadable(chain: Chain, layer: Layer, work: LayerWork) -> bool:
