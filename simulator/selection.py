@@ -25,6 +25,7 @@ from simulator.lowering import Lowering
 from simulator.play import play
 from simulator.ports import Ports
 from simulator.program import NOTHING, build_program, play_program
+from simulator.roofline import graph_seconds
 
 Chosen = dict[int, tuple[Group, ...]]
 Kept = tuple[AbstractSet[str], AbstractSet[str]]
@@ -70,6 +71,9 @@ def _on_fewer_cores(mapped: MappedGraph, found: Found, banked: bool) -> Found:
     cores = hardware.cores // 2
     while cores:
         narrow = with_cores(hardware, cores)
+        work = max(graph_seconds(replace(mapped, hardware=narrow), 0).values(), default=0.0)
+        if work * hardware.clock_hz >= found.cycles:
+            break  # fewer cores need longer for the arithmetic alone
         other = _Search(narrow, banked).run(map_graph(mapped.graph, narrow))
         if other.cycles < found.cycles:
             wide = on_more_cores(other.mapped, hardware)

@@ -36,6 +36,8 @@ def account(graph: OperatorGraph, hardware: Hardware, accounting: str) -> dict[s
         ArgumentError, UnsupportedError: see ``array_of``; also if no operator is a convolution or a matrix product.
     """
     check_accounting(accounting)
+    if hardware.cores > 1:
+        raise UnsupportedError("SCALE-Sim counts one core", where="accounting", hint="add --set cores=1")
     array = array_of(hardware, user=accounting == "scalesim:user")
     found, notes = layers_of(graph)
     if not found:
