@@ -73,6 +73,10 @@ class Problem:
     Attributes:
         private: per operator (name, bytes) of the operands that are no items, for placement; atomic problems only.
         after: further (before, after) pairs of operators that the order must keep (in-place updates).
+        overwrites: (operator, item read, item written) of equal size: the result takes the operand's place, which dies there in every
+            order. The operator's ``Way.bytes`` counts the place once, so both must have one address at that step.
+        views: items (in order, two or more) that operators read as one tensor: its parts, which nobody joins. Only if they lie side by
+            side is the joined tensor there; plans do not promise it, ``ilp.views`` says where it holds.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Problem:
     operands_inside: bool = True
     private: tuple[tuple[tuple[str, int], ...], ...] = ()
     after: tuple[tuple[int, int], ...] = ()
+    overwrites: tuple[tuple[int, int, int], ...] = ()
+    views: tuple[tuple[int, ...], ...] = ()
 
     def room(self, task: int, way: int, held: frozenset[int] | set[int]) -> int:
         """Bytes in use while ``task`` runs in ``way`` with the items ``held`` staying over its step (operands among them or not)."""

@@ -14,7 +14,7 @@ def recount(problem: Problem, plan: Plan, capacity: int) -> int:
 
     Checked: each operator once and after its predecessors; stays that begin where their item is made or read and end at a step that exists;
     at every step, the room of the operator and of what stays within ``capacity``; in the atomic reading, each operand covered by a stay;
-    where addresses are given, inside the capacity and no two overlapping at one step.
+    where addresses are given, inside the capacity and no two overlapping at one step, but for a result that takes its operand's place.
 
     Raises:
         ContractError: naming the operator and the item.
@@ -87,7 +87,9 @@ def _check_addresses(problem: Problem, plan: Plan, capacity: int, held: list[Sta
     if any(stay.address < 0 for stay in held):
         return
     task = problem.tasks[index]
-    places = [(stay.address, problem.items[stay.item].bytes, problem.items[stay.item].name) for stay in held]
+    at = {stay.item: stay.address for stay in held}
+    covered = {new for place, old, new in problem.overwrites if place == index and at[new] == at[old]}
+    places = [(at[item], problem.items[item].bytes, problem.items[item].name) for item in at if item not in covered]
     if plan.private_addresses:
         for (name, size), address in zip(problem.private[index], plan.private_addresses[index], strict=True):
             places.append((address, size, name))
