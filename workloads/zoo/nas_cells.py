@@ -84,8 +84,8 @@ def _bottleneck(net: Network, x: str, name: str, windows: tuple[tuple[int, int],
 def _pool(net: Network, x: str, name: str, kind: str, channels: int, stride: int) -> str:
     """Pooling with as much padding as keeps the size (divided by the stride, rounded up); 1x1 if the channels have to change."""
     function, window = ("add" if kind[:3] == "avg" else "max"), int(kind[3:])
-    sides = (1, 1) if window == 3 else (0, 1)  # at stride 2 a window of 2 reads its padding only behind an odd image
-    pads = tuple((sides[0], sides[1] if window == 3 or stride == 1 else size % 2) for size in net.builder[x].shape[2:])
+    # a window of 2 reads one pixel behind the image, at stride 2 only if the image is odd
+    pads = tuple((1, 1) if window == 3 else (0, 1 if stride == 1 else size % 2) for size in net.builder[x].shape[2:])
     y = net.builder.pool(x, name, function, window=window, strides=stride, pads=pads)
     return y if net.channels(y) == channels else net.conv_norm(y, f"{name}.conv", f"{name}.norm", channels, 1)
 
