@@ -9,6 +9,7 @@ and the next layer, both use one buffer, so an edge back from each reader tells 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 
 from mappings.chains.tiling import Band, merged
@@ -135,15 +136,17 @@ class _Builder:
             self.loads.append(Stage(name, self.port, (Segment(1, 0, transfers),)))
             self.edges.append(Edge(name, target, self.tiles, 1, 0, self.tiles))
             return
-        # every tile loads all bytes: the odd ones with the first chunk
-        first = tuple([Transfer(tensor, size // parts + size % parts, self.dram, self.chip) for tensor, size in fixed.items()])
-        rest = tuple([Transfer(tensor, size // parts, self.dram, self.chip) for tensor, size in fixed.items() if size >= parts])
-        if first == rest:
-            segments: tuple[Segment, ...] = (Segment(self.tiles * parts, 0, rest),)
-        else:
-            segments = (Segment(1, 0, first), Segment(parts - 1, 0, rest)) * self.tiles
-        self.loads.append(Stage(name, self.port, segments))
-        self.edges.append(Edge(name, target, 1, 1, 0, self.depth))
+        cuts = sorted({0, parts, *[size % parts for size in fixed.values()]})  # every tile loads all bytes, the first chunks one more
+        segments = []
+        for start, end in pairwise(cuts):
+            sizes = [(tensor, size // parts + (start < size % parts)) for tensor, size in fixed.items()]
+            moves = tuple([Transfer(tensor, size, self.dram, self.chip) for tensor, size in sizes if size])
+            segments.append(Segment(end - start, 0, moves))
+        times = self.tiles
+        if len(segments) == 1:
+            segments, times = [Segment(parts * self.tiles, 0, segments[0].transfers)], 1
+        self.loads.append(Stage(name, self.port, tuple(segments) * times))
+        self.edges.append(Edge(name, target, 1, 1, 0, self.plan.buffered[place]))
 
     def _hand_on(self, place: int) -> None:
         """Edges from a layer to those that read its output, and within it from the product to the vector work."""

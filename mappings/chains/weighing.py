@@ -1,7 +1,7 @@
 """What a chain cut into tiles needs and moves: working set, off-chip bytes, an estimate of its cycles.
 
-The working set holds the weights of all layers (resident), or two chunks of those that are reloaded for every tile; for every tensor
-that is read by rows what two consecutive tiles need of it (one where the scratchpad is not double-buffered), halo lines among them;
+The working set holds the weights of all layers (resident), or two and more chunks of those that are reloaded for every tile; for every
+tensor that is read by rows what two consecutive tiles need of it (one where the scratchpad is not double-buffered), halo lines among them;
 and two tiles of output. Unfinished sums are 32 bits wide where a dataflow writes them to the scratchpad. In a split scratchpad weights
 lie in ``filter``; what enters lies in ``ifmap``, what leaves in ``ofmap``, and what stays inside in either of the two, each tensor whole.
 """
@@ -9,9 +9,10 @@ lie in ``filter``; what enters lies in ``ifmap``, what leaves in ``ofmap``, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 
-from hwspecs.hardware import Hardware
+from hwspecs.hardware import Hardware, Memory
 from hwspecs.vocabulary.records import dataclass
 from mappings.chains.layers import Layer, Reach
 from mappings.chains.tiling import Tiling
@@ -51,7 +52,9 @@ class Plan:
 
     Attributes:
         chunks: per layer the chunks in which its weights are reloaded for every tile; 0: resident.
-        working_set_bytes: all buffers; ``line_buffer_bytes``: of these, halo rows kept from tile to tile.
+        buffered: per layer the chunks that lie on chip at once; 0: all of its weights.
+        filter_bytes: buffers of weights; ``working_set_bytes``: all buffers.
+        line_buffer_bytes: of these, halo rows kept from tile to tile.
         moved: tensor to off-chip bytes, loads and the store.
         busiest: cycles of the unit or memory port that works longest; ``estimate``: of the whole chain.
         excess: bytes by which the scratchpad is too small.
@@ -60,7 +63,9 @@ class Plan:
 
     tiling: Tiling
     chunks: tuple[int, ...]
+    buffered: tuple[int, ...]
     done: tuple[Done, ...]
+    filter_bytes: int
     working_set_bytes: int
     line_buffer_bytes: int
     moved: Mapping[str, int]
@@ -98,13 +103,48 @@ def weighed(chain: Chain, cut: Tiling) -> Plan:
             break
         chunks[place] = chain.works[place].chunks
         plan = _weighed(chain, cut, tuple(chunks))
-    return plan
+    return plan if plan.excess else _ahead(chain, plan)
+
+
+def _ahead(chain: Chain, plan: Plan) -> Plan:
+    """Let chunks be loaded ahead into what is left of ``filter``, so that the memory port works while other layers do.
+
+    What is left of a unified scratchpad is for tensors that stay between operators.
+    """
+    memory = chain.hardware.on_chip
+    if memory is None or not is_split(memory):
+        return plan
+    room = memory.partitions["filter"] - plan.filter_bytes
+    buffered = list(plan.buffered)
+    more = 0
+    for place, parts in enumerate(plan.chunks):
+        size = chunk_bytes(chain.layers[place], parts) if parts else 0
+        if size:
+            added = min((room - more) // size, parts - buffered[place])
+            buffered[place] += added
+            more += added * size
+    return replace(
+        plan,
+        buffered=tuple(buffered),
+        filter_bytes=plan.filter_bytes + more,
+        working_set_bytes=plan.working_set_bytes + more,
+    )
+
+
+def is_split(memory: Memory) -> bool:
+    """Whether a scratchpad has buffers of its own for inputs, weights and outputs."""
+    return {"ifmap", "filter", "ofmap"} <= memory.partitions.keys()
+
+
+def chunk_bytes(layer: Layer, parts: int) -> int:
+    """Bytes of the largest of ``parts`` chunks of what a layer reads whole."""
+    return sum(-(-size // parts) for size in layer.fixed.values())
 
 
 def _saved(chain: Chain, place: int) -> int:
     """Bytes of the scratchpad that reloading a layer's weights frees at most."""
-    weights = sum(chain.layers[place].fixed.values())
-    return max(0, weights - chain.depth * -(-weights // chain.works[place].chunks))
+    layer = chain.layers[place]
+    return max(0, sum(layer.fixed.values()) - chain.depth * chunk_bytes(layer, chain.works[place].chunks))
 
 
 def _reloadable(chain: Chain, layer: Layer, work: LayerWork) -> bool:
@@ -127,10 +167,9 @@ def _weighed(chain: Chain, cut: Tiling, chunks: tuple[int, ...]) -> Plan:
         band = cut.bands[layer.out]
         result = work.done(band, max(1, parts))
         done.append(result)
-        weights = sum(layer.fixed.values())
         for name, size in layer.fixed.items():
             moved[name] = moved.get(name, 0) + size * (tiles if parts else 1)
-        filters += chain.depth * -(-weights // parts) if parts else weights
+        filters += chain.depth * chunk_bytes(layer, parts) if parts else sum(layer.fixed.values())
         rings[layer.out] = _ring(chain, layer, cut, result, bool(parts))
         lines += band.bytes(band.lines, layer.image_bytes)
         macs += layer.item.macs * band.total // band.whole
@@ -139,7 +178,9 @@ def _weighed(chain: Chain, cut: Tiling, chunks: tuple[int, ...]) -> Plan:
     moved[last.out] = chain.images * sum(count * band.bytes(points, last.image_bytes) for count, points in band.made)
     excess = _excess(chain, filters, rings)
     busiest, estimate = _estimate(chain, cut, done, moved)
-    return Plan(cut, chunks, tuple(done), filters + sum(rings.values()), lines, moved, busiest, estimate, excess, macs)
+    buffered = tuple(chain.depth if parts else 0 for parts in chunks)
+    room = filters + sum(rings.values())
+    return Plan(cut, chunks, buffered, tuple(done), filters, room, lines, moved, busiest, estimate, excess, macs)
 
 
 def _ring(chain: Chain, layer: Layer, cut: Tiling, done: Done, parted: bool) -> int:
@@ -155,7 +196,7 @@ def _ring(chain: Chain, layer: Layer, cut: Tiling, done: Done, parted: bool) -> 
 def _excess(chain: Chain, filters: int, rings: Mapping[str, int]) -> int:
     memory = chain.hardware.on_chip
     assert memory is not None
-    if not {"ifmap", "filter", "ofmap"} <= memory.partitions.keys():
+    if not is_split(memory):
         return max(0, filters + sum(rings.values()) - memory.size_bytes)
     last = chain.layers[-1].out
     entering = {reach.tensor for reach in chain.entering}

@@ -182,6 +182,41 @@ def test_weights_that_do_not_fit_are_reloaded_for_every_tile() -> None:
     assert roomy.chunks == (0, 0)
 
 
+def test_chunks_are_loaded_ahead_into_a_filter_buffer_of_its_own() -> None:
+    """80 channels to 80 on 8 columns: 10 chunks of 80 x 8 = 640 bytes, of which 2 must fit and 4,000 // 640 = 6 do.
+
+    Of the chain's two layers the second one (6,400 bytes as well) stays: 10,400 bytes hold it and 4,000 bytes of chunks.
+    """
+    build = GraphBuilder("chunks", "int8")
+    build.input("x", (64, 80))
+    build.weight("w1", (80, 80))
+    build.weight("w2", (80, 80))
+    build.output(build.elementwise("relu", (build.gemm(build.gemm("x", "w1", "y"), "w2", "z"),), "r"))
+    build.nodes[1] = replace(build.nodes[1], name="second")
+    mapped = map_graph(build.build(check=True), systolic(scratchpad={**SPLIT, "filter": 10_400}))
+    (stretch,) = stretches(mapped)
+    (chain, *_) = ChainFinder(stretch).chains(0, 1)
+    plan = weighed(chain, tiling(chain.layers, 8, CACHED, 2))
+    assert (plan.chunks, plan.buffered, plan.filter_bytes) == ((0, 10), (0, 6), 6400 + 6 * 640)
+    (load,) = [edge for edge in alternative_of(chain, plan).edges if edge.source == "load second weights"]
+    assert load.capacity == 6
+
+
+def test_depthwise_channels_side_by_side_share_a_fold() -> None:
+    """8 channels on 8 columns, 128 pixels a tile on 8 rows: 16 folds of 8 x 9 + 14 = 86 cycles, not 8 x 16 folds of 9 + 14 = 23."""
+    build = GraphBuilder("depthwise", "int8")
+    build.input("x", (1, 8, 32, 16))
+    build.weight("w", (8, 1, 3, 3))
+    build.output(build.elementwise("relu", (build.conv("x", "w", "y", pads=1, groups=8),), "z"))
+    device = systolic(scratchpad=SPLIT)
+    array = device.units["array"]
+    diagonal = replace(device, units={**device.units, "array": replace(array, parameters={**array.parameters, "depthwise": "diagonal"})})
+    for hardware, cycles in ((device, 8 * 16 * 23), (diagonal, 16 * 86)):
+        chain = chain_of(map_graph(build.build(check=True), hardware))
+        plan = weighed(chain, tiling(chain.layers, 8, CACHED, 2))
+        assert cycles in [firing for _, firing in plan.done[0].steps[0]]
+
+
 def test_images_follow_one_another() -> None:
     """Two images of ``inverted_residual``'s depthwise layer: twice the activations, weights once, lines begin anew."""
     build = GraphBuilder("batch", "int8")
