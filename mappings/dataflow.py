@@ -141,13 +141,18 @@ class PlannedLater(Alternative):
 
     A schedule compares alternatives by working set and estimate and takes one of them; building the graphs of the others would be
     most of the work of mapping. It reads as an ``Alternative`` does; to derive another from it (``dataclasses.replace``), take ``built()``.
+
+    Attributes:
+        pattern: of an alternative that was handed from an equal operator: the alternative that it repeats, and that one's tensor names to
+            its own; else None. Both play alike.
     """
 
-    __slots__ = ("_build", "_graph")
+    __slots__ = ("_build", "_graph", "pattern")
 
     def __init__(
-        self, name: str, working_set_bytes: int, cycles_estimate: int, notes: tuple[str, ...], build: Callable[[], Alternative]
-    ) -> None:
+        self, name: str, working_set_bytes: int, cycles_estimate: int, notes: tuple[str, ...], build: Callable[[], Alternative],
+        pattern: tuple[Alternative, Mapping[str, str]] | None = None,
+    ) -> None:  # fmt: skip
         """``build`` gives an alternative with the same name, working set, estimate and notes, and one queue."""
         put = object.__setattr__
         put(self, "name", name)
@@ -157,6 +162,7 @@ class PlannedLater(Alternative):
         put(self, "queues", 1)
         put(self, "_build", build)
         put(self, "_graph", None)
+        put(self, "pattern", pattern)
 
     def built(self) -> Alternative:
         """The alternative with its graph."""
@@ -167,6 +173,7 @@ class PlannedLater(Alternative):
 
     _build: Callable[[], Alternative]
     _graph: Alternative | None
+    pattern: tuple[Alternative, Mapping[str, str]] | None
 
     @property
     def stages(self) -> tuple[Stage, ...]:

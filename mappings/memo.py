@@ -100,6 +100,7 @@ def _handed(alternative: Alternative, names: Mapping[str, str]) -> Alternative:
         alternative.cycles_estimate,
         alternative.notes,
         lambda: _renamed(alternative, names),
+        (alternative, names),
     )
 
 

@@ -12,7 +12,7 @@ from hwspecs.vocabulary.errors import ContractError
 from hwspecs.vocabulary.records import dataclass
 from ilp.rounds import rounds
 from ilp.schedule import Schedule
-from mappings.dataflow import Alternative, MappedGraph, MappedOperator
+from mappings.dataflow import Alternative, MappedGraph, MappedOperator, PlannedLater
 from simulator.lowering import Flow, Lowered, Lowering, chain
 from simulator.play import Played, play
 from simulator.ports import Ports
@@ -78,14 +78,30 @@ def build_program(mapped: MappedGraph, schedule: Schedule, ports: Ports | None =
             alternative = item.alternatives[pick]
             lowered = []
             for turn in turns:
-                key = (id(alternative), turn.kept_reads.get(index, NOTHING), turn.kept_writes.get(index, NOTHING))
+                same, reads, writes = _pattern(alternative, turn.kept_reads.get(index, NOTHING), turn.kept_writes.get(index, NOTHING))
+                key = (id(same), reads, writes)
                 found = done.get(key)
                 if found is None:
-                    found = done[key] = lowering.lower(item.operator, alternative, key[1], key[2])
+                    found = done[key] = lowering.lower(item.operator, same, reads, writes)
                 lowered.append((turn.count, found))
             steps.append(Step(number, index, item, pick, tuple(lowered)))
         program.append(steps)
     return program
+
+
+def _pattern(alternative: Alternative, reads: frozenset[str], writes: frozenset[str]) -> tuple[Alternative, frozenset[str], frozenset[str]]:
+    """The alternative that ``alternative`` repeats, if it was handed from an equal operator, and the kept sets by that one's names."""
+    repeated = alternative.pattern if isinstance(alternative, PlannedLater) else None
+    if repeated is None:
+        return alternative, reads, writes
+    same, names = repeated
+    if not reads and not writes:
+        return same, reads, writes
+    own = frozenset(names.values())
+    kept_reads, kept_writes = (
+        frozenset([*(old for old, new in names.items() if new in part), *(part - own)]) if part else part for part in (reads, writes)
+    )
+    return same, kept_reads, kept_writes
 
 
 def play_program(program: list[list[Step]]) -> tuple[int, list[list[Timing]]]:
@@ -95,12 +111,16 @@ def play_program(program: list[list[Step]]) -> tuple[int, list[list[Timing]]]:
         InfeasibleError: an operator is deadlocked.
     """
     numbers: dict[object, int] = {}
+    place: dict[int, int] = {}
     flows: list[Flow] = []
     names: list[str] = []
     for steps in program:
         for step in steps:
             for _, lowered in step.turns:
-                if numbers.setdefault(lowered.flow.key, len(flows)) == len(flows):
+                if id(lowered) in place:
+                    continue
+                place[id(lowered)] = number = numbers.setdefault(lowered.flow.key, len(flows))
+                if number == len(flows):
                     flows.append(lowered.flow)
                     names.append(step.item.operator)
     played = play(flows, names) if flows else []
@@ -110,7 +130,7 @@ def play_program(program: list[list[Step]]) -> tuple[int, list[list[Timing]]]:
         row = []
         start = now
         for step in steps:
-            outcomes = [played[numbers[lowered.flow.key]] for _, lowered in step.turns]
+            outcomes = [played[place[id(lowered)]] for _, lowered in step.turns]
             by_turn = tuple(outcome.cycles for outcome in outcomes)
             row.append(_timing(step, start, by_turn, outcomes))
             start += by_turn[0] if by_turn else 0
