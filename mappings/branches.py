@@ -10,7 +10,7 @@ What one operator of a component makes for the next may stay on chip, if there i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import ceil
@@ -23,9 +23,10 @@ from mappings.cores.splitter import built
 from mappings.cores.view import cores_of
 from mappings.dataflow import PORT, Alternative, Edge, MappedOperator, Segment, Stage
 from mappings.groups import Group, Stretch, standing_for
-from mappings.mapping import map_operators
-from workloads.graph import Role
+from mappings.mapping import operator_mapper
+from workloads.graph import Operator, Role, Tensor
 
+MapOne = Callable[[Operator, Mapping[str, Tensor], Mapping[str, str]], MappedOperator]
 SPAN = 48
 """Operators that a section may hold: what lies further apart is rarely ready at one time."""
 INNER_ROLES = frozenset({Role.ACTIVATION, Role.GRADIENT, Role.STATE, Role.INDEX})
@@ -48,8 +49,9 @@ def branches(stretch: Stretch) -> tuple[Group, ...]:
     if stretch.hardware.family == "gpu":
         return ()
     groups = []
+    narrow: dict[int, MapOne] = {}
     for section in sections(stretch):
-        ways = tuple(_ways(stretch, section))
+        ways = tuple(_ways(stretch, section, narrow))
         if ways:
             ranked = sorted(ways, key=lambda way: way.cycles_estimate)
             groups.append(Group(section.first, section.last, standing_for(stretch, section.first, section.last, "branches", ranked)))
@@ -57,7 +59,7 @@ def branches(stretch: Stretch) -> tuple[Group, ...]:
 
 
 def sections(stretch: Stretch) -> tuple[Section, ...]:
-    """The longest stretches of operators that fall apart into components; none lies within another."""
+    """The longest stretches of operators that fall apart into components; of overlapping ones those that are new by half."""
     touched = [_touched(stretch, index) for index in range(len(stretch.block.operators))]
     working = [any(alternative.stages for alternative in item.alternatives[:1]) for item in stretch.block.operators]
     found: list[Section] = []
@@ -66,7 +68,7 @@ def sections(stretch: Stretch) -> tuple[Section, ...]:
         if not working[first]:
             continue
         section = _from(first, touched, working)
-        if section is not None and section.last > reach:
+        if section is not None and 2 * (section.last - max(reach, first - 1)) >= section.last - first + 1:
             found.append(section)
             reach = section.last
     return tuple(found)
@@ -110,14 +112,17 @@ def _from(first: int, touched: Sequence[tuple[frozenset[str], frozenset[str]]], 
     return best
 
 
-def _ways(stretch: Stretch, section: Section) -> Iterator[Alternative]:
-    """Assignments of units to components, with what components hand on kept on chip and not."""
+def _ways(stretch: Stretch, section: Section, narrow: dict[int, MapOne]) -> Iterator[Alternative]:
+    """Assignments of units to components, with what components hand on kept on chip and not.
+
+    ``narrow``: number of components to what maps operators on a share of the on-chip memory, one for all sections.
+    """
     hardware = stretch.hardware
     _, _, inner = stretch.border(section.first, section.last)
     keep = frozenset(name for name in inner if (tensor := stretch.block.tensors.get(name)) is not None and tensor.role in INNER_ROLES)
     items = {index: stretch.block.operators[index] for component in section.components for index in component}
     assignments = [("side by side", _best(section, items))]
-    shared = _with_less_room(stretch, section)
+    shared = _with_less_room(stretch, section, narrow)
     if shared is not None:
         assignments.append(("side by side in shares of the scratchpad", _best(section, shared)))
     if hardware.cores > 1:
@@ -128,8 +133,8 @@ def _ways(stretch: Stretch, section: Section) -> Iterator[Alternative]:
         if chosen in seen:
             continue
         seen.append(chosen)
-        kept = _as_room_allows(stretch, section, chosen, keep)
-        for kept in dict.fromkeys((kept, frozenset[str]())):
+        fitting = _as_room_allows(stretch, section, chosen, keep)
+        for kept in dict.fromkeys((fitting, frozenset[str]())):
             text = f"{len(chosen)} branches {name}" + (", handing on in the scratchpad" if kept else "")
             yield _together(text, stretch, section, chosen, kept)
 
@@ -149,22 +154,22 @@ def _best(section: Section, items: Mapping[int, MappedOperator]) -> list[list[Al
     return [[items[index].alternatives[0] for index in component] for component in section.components]
 
 
-def _with_less_room(stretch: Stretch, section: Section) -> dict[int, MappedOperator] | None:
+def _with_less_room(stretch: Stretch, section: Section, narrow: dict[int, MapOne]) -> dict[int, MappedOperator] | None:
     """The section's operators mapped anew, as if the on-chip memory were an equal share for each component; None where they do not fit."""
     hardware = stretch.hardware
     chip, parts = hardware.on_chip, len(section.components)
     if chip is None:
         return None
-    size = chip.size_bytes // (parts * hardware.cores) * hardware.cores
-    partitions = {name: whole // (parts * hardware.cores) * hardware.cores for name, whole in chip.partitions.items()}
-    smaller = replace(chip, size_bytes=sum(partitions.values()) if partitions else size, partitions=partitions)
-    device = replace(hardware, memories={**hardware.memories, chip.name: smaller})
+    if parts not in narrow:
+        size = chip.size_bytes // (parts * hardware.cores) * hardware.cores
+        partitions = {name: whole // (parts * hardware.cores) * hardware.cores for name, whole in chip.partitions.items()}
+        smaller = replace(chip, size_bytes=sum(partitions.values()) if partitions else size, partitions=partitions)
+        narrow[parts] = operator_mapper(replace(hardware, memories={**hardware.memories, chip.name: smaller}))
     members = [index for component in section.components for index in component]
     try:
-        mapped = map_operators([stretch.operators[index] for index in members], stretch.tensors, stretch.roots, device)
+        return {index: narrow[parts](stretch.operators[index], stretch.tensors, stretch.roots) for index in members}
     except (InfeasibleError, UnsupportedError):
         return None
-    return dict(zip(members, mapped, strict=True))
 
 
 def _on_own_cores(hardware: Hardware, section: Section, items: Mapping[int, MappedOperator]) -> list[list[Alternative]]:

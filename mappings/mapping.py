@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,12 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
     return MappedGraph(graph, hardware, tuple(blocks), run.notes())
 
 
-def map_operators(
-    operators: Sequence[Operator], tensors: Mapping[str, Tensor], roots: Mapping[str, str], hardware: Hardware
-) -> tuple[MappedOperator, ...]:
-    """Operators mapped alone, in order; ``roots`` as ``view_roots`` gives it. Errors as in ``map_graph``."""
-    run = _Run(hardware)
-    return tuple(run.mapped(operator, tensors, roots) for operator in operators)
+def operator_mapper(hardware: Hardware) -> Callable[[Operator, Mapping[str, Tensor], Mapping[str, str]], MappedOperator]:
+    """What maps single operators on ``hardware``, equal ones once: takes an operator, the graph's tensors, and roots as of ``view_roots``.
+
+    It raises what ``map_graph`` raises.
+    """
+    return _Run(hardware).mapped
 
 
 def parts_of(graph: OperatorGraph) -> list[Repeat | list[Operator]]:

@@ -97,10 +97,13 @@ def placed(alternative: Alternative, core: int, noc: Noc) -> Alternative:
         if core and (carried := linked_bytes(stages, noc)):
             actions[noc.action] = actions.get(noc.action, 0.0) + carried
         return Alternative(
-            alternative.name, stages, edges, need, alternative.cycles_estimate, actions, alternative.breakdown, alternative.notes
-        )
+            alternative.name, stages, edges, need, alternative.cycles_estimate, actions, alternative.breakdown, alternative.notes,
+            alternative.queues,
+        )  # fmt: skip
 
     need = alternative.working_set_bytes * noc.cores
+    if alternative.queues > 1:
+        return build()
     return PlannedLater(alternative.name, need, alternative.cycles_estimate, alternative.notes, build)
 
 

@@ -194,6 +194,14 @@ def test_branches_of_a_real_size_gain():
     assert any(item.kind == "branches" for block in found.mapped.blocks for item in block.operators)
 
 
+def test_a_plan_of_one_core_plays_alike_on_a_device_of_several():
+    net = inception(784, (64, 32, 64, 32), 0)
+    rest = {"rows": 16, "columns": 16, "dataflow": "auto", "scratchpad": 256 * 1024, "bandwidth": 4e9}
+    alone, found = (search(map_graph(net, many(cores, noc=1e6, **rest))) for cores in (1, 4))
+    assert found.cycles == alone.cycles < alone.layer_by_layer_cycles
+    assert simulate(found.mapped, found.schedule).cycles == found.cycles
+
+
 @pytest.mark.parametrize("cores", [2, 4])
 def test_more_cores_are_never_slower_with_branches(cores):
     net = inception(784, (64, 96, 128, 32), 0)
