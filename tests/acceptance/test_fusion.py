@@ -7,8 +7,12 @@ import json
 import pytest
 
 import cyclewright as cw
+from cyclewright.api import plan, prepare
 from cyclewright.explain import explain
 from cyclewright.report.operators import operator_table
+from ilp.rounds import off_chip_bytes
+from mappings.chains import chains
+from mappings.groups import stretches
 from simulator.stored import to_json
 
 JOBS = [(model, array) for model in ("mobilenet-v2", "resnet50", "vgg19") for array in ("edge-npu", "systolic-array")]
@@ -40,6 +44,27 @@ def test_every_operator_runs_once_alone_or_in_a_group(pair: tuple[cw.Result, cw.
     for row in searched.operators:
         if "recomputed" not in row.alternative:
             assert row.executed_macs == row.macs
+
+
+@pytest.mark.parametrize("hardware", ["edge-npu", "systolic-array", "tpu-v1-like"])
+@pytest.mark.parametrize("model", ["resnet50", "mobilenet-v3-small"])
+def test_every_chain_offered_keeps_what_a_mapper_promises(model: str, hardware: str) -> None:
+    """Compulsory bytes at least, results stored once, only tensors of the border, the array busy for its MACs at the data sheet's rate."""
+    mapped = plan(prepare(model, hardware)).mapped
+    device = mapped.hardware
+    array, chip = device.units["array"], device.on_chip
+    assert chip is not None
+    groups = [group for stretch in stretches(mapped) for group in chains(stretch)]
+    assert groups
+    for group in groups:
+        item, (alternative,) = group.mapped, group.mapped.alternatives
+        loads, stores = off_chip_bytes(alternative, frozenset((device.dram.name,)))
+        assert loads.keys() == item.reads.keys()
+        assert all(loads[name] >= size for name, size in item.reads.items())
+        assert stores == item.writes
+        assert alternative.working_set_bytes <= chip.size_bytes
+        busy = sum(stage.cycles for stage in alternative.stages if stage.unit == "array")
+        assert busy >= 2 * item.executed_macs * device.clock_hz / array.rates[item.compute_format, "dense"] * (1 - 1e-9)
 
 
 def test_vgg_moves_nothing_twice_once_its_first_layers_are_fused() -> None:
