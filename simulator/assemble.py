@@ -23,7 +23,7 @@ from simulator.result import OperatorResult, Result, Span
 from simulator.roofline import compulsory_seconds, compute_seconds, graph_seconds, roofs
 from simulator.rows import Row, operator_row
 from simulator.timeline import spans
-from workloads.counting import Counts, counts
+from workloads.counting import stored_counts
 
 FIDELITIES = ("roofline", "tile", "cycle")
 
@@ -47,7 +47,7 @@ def simulate(mapped: MappedGraph, schedule: Schedule, *, fidelity: str = "tile",
     program = build_program(mapped, schedule, ports)
     check(mapped, schedule)
     lives = tuple(lifetimes(block) for block in mapped.blocks)
-    run = _Run(mapped, schedule, lives, compulsory(mapped, lives), counts(mapped.graph), EnergyModel(mapped.hardware))
+    run = _Run(mapped, schedule, lives, compulsory(mapped, lives), EnergyModel(mapped.hardware))
     if fidelity == "roofline":
         return run.roofline(program)
     cycles, timings = (play_unfolded if unfolded else play_program)(program)
@@ -62,7 +62,6 @@ class _Run:
     schedule: Schedule
     lives: tuple[Lifetimes, ...]
     floor: Compulsory
-    counts: Counts
     energy: EnergyModel
 
     @property
@@ -153,7 +152,7 @@ class _Run:
         peak = max((live for _, _, live in over_time), default=0)
         room = sum(memory.size_bytes for memory in hardware.memories.values() if memory.off_chip)
         peak_rate = self._peak_rate(operators)
-        counted = self.counts
+        parameters, stored = stored_counts(mapped.graph)
         return Result(
             model=mapped.graph.name,
             hardware=hardware.name,
@@ -168,9 +167,9 @@ class _Run:
             flops=2 * macs,
             executed_flops=2 * sum(operator.executed_macs for operator in operators),
             vector_ops=sum(operator.vector_ops for operator in operators),
-            parameters=counted.parameters,
-            stored_weight_bytes=counted.weight_bytes,
-            kv_cache_bytes=counted.kv_cache_bytes,
+            parameters=parameters,
+            stored_weight_bytes=stored["weight"],
+            kv_cache_bytes=stored["kv"],
             dram_bytes=dram,
             compulsory_bytes=self.floor.bytes,
             extra_bytes=dram - self.floor.bytes,

@@ -1,7 +1,7 @@
 """Energy: on-chip actions that the mapper counted, off-chip bytes that the schedule left, static power over the latency.
 
-Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory and link, and ``static``. The bytes that the
-schedule keeps on chip cost one read (or write) of the on-chip memory each, beside the mapper's own count: an upper estimate.
+Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory and link, and ``static``. The bytes
+that the schedule keeps on chip cost one read (or write) of the on-chip memory each, beside the mapper's own count: an upper estimate.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ class EnergyModel:
 
     Attributes:
         missing: actions that the spec gives no energy for; they count as zero and the result says so.
+        counted: bytes by memory and joules by component of the steps priced so far, by the identities of what they run.
     """
 
     hardware: Hardware
     missing: dict[str, None] = field(default_factory=dict)
+    counted: dict[object, tuple[dict[str, tuple[int, int]], dict[str, float]]] = field(default_factory=dict)
     _prices: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def price(self, operator: str, action: str) -> tuple[str, float]:

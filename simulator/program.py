@@ -41,6 +41,12 @@ class Step:
         return self.item.alternatives[self.pick]
 
     @property
+    def repeated(self) -> Alternative:
+        """The alternative that the chosen one repeats, or the chosen one itself."""
+        chosen = self.alternative
+        return chosen.pattern[0] if isinstance(chosen, PlannedLater) and chosen.pattern is not None else chosen
+
+    @property
     def count(self) -> int:
         """All rounds."""
         return sum(count for count, _ in self.turns)

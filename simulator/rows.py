@@ -75,7 +75,19 @@ def operator_row(row: Row, hardware: Hardware, model: EnergyModel, latency: floa
 
 
 def _traffic(row: Row, hardware: Hardware, model: EnergyModel) -> tuple[Pairs, dict[str, float]]:
-    """Bytes (read, written) by memory and dynamic joules by component, all rounds."""
+    """Bytes (read, written) by memory and dynamic joules by component, all rounds; equal steps are counted once."""
+    step = row.step
+    if row.compulsory is not None or any(lowered.commands is not None for _, lowered in step.turns):
+        return _counted(row, hardware, model)
+    key = (id(step.repeated), tuple([(rounds, id(lowered)) for rounds, lowered in step.turns]))
+    found = model.counted.get(key)
+    if found is None:
+        found = model.counted[key] = _counted(row, hardware, model)
+    pairs, energy = found
+    return dict(pairs), dict(energy)
+
+
+def _counted(row: Row, hardware: Hardware, model: EnergyModel) -> tuple[Pairs, dict[str, float]]:
     step = row.step
     alternative, count = step.alternative, step.count
     energy: dict[str, float] = {}

@@ -66,6 +66,15 @@ def counts(graph: OperatorGraph) -> Counts:
                 executed += executed_macs(nest, operator, holder.tensors) * times
             elif nest.vector_ops:
                 vector_ops += nest.points * nest.vector_ops * times
+    parameters, stored = stored_counts(graph)
+    return Counts(
+        macs, 2 * macs, executed, vector_ops, parameters, stored["weight"], stored["kv"], stored["state"],
+        peak_activation_bytes(graph), operators, distinct, parameters - inactive_parameters(graph),
+    )  # fmt: skip
+
+
+def stored_counts(graph: OperatorGraph) -> tuple[int, dict[str, int]]:
+    """(parameters, bytes of ``weight``, ``kv`` and ``state``) that the graph finds in memory."""
     parameters = 0
     stored = {"weight": 0, "kv": 0, "state": 0}
     for tensor, times in stored_tensors(graph):
@@ -73,10 +82,7 @@ def counts(graph: OperatorGraph) -> Counts:
         stored[kind] += tensor.stored_bytes * times
         if kind == "weight":
             parameters += tensor.values * times
-    return Counts(
-        macs, 2 * macs, executed, vector_ops, parameters, stored["weight"], stored["kv"], stored["state"],
-        peak_activation_bytes(graph), operators, distinct, parameters - inactive_parameters(graph),
-    )  # fmt: skip
+    return parameters, stored
 
 
 def executed_macs(nest: Nest, operator: Operator, tensors: Mapping[str, Tensor]) -> int:
