@@ -78,6 +78,8 @@ def placed_stage(stage: Stage, core: int, noc: Noc) -> Stage:
     name = stage_name(stage.name, core)
     if stage.unit.startswith(PORT):
         return over_link(stage, name, noc) if core else stage
+    if stage.unit.startswith(LINK):
+        return Stage(name, stage.unit, stage.segments, stage.overlap, stage.work)
     segments = stage.segments
     if core and any(segment.transfers for segment in segments):  # a unit that holds the port itself
         segments = tuple(replace(s, cycles=max(s.cycles, noc.cycles(sum(m.bytes for m in s.transfers)))) for s in segments)

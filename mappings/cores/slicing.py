@@ -81,6 +81,13 @@ def sliced(operator: Operator, tensors: Mapping[str, Tensor], place: int, dim: s
     return _Cut(operator, tensors).slice(place, dim, part)
 
 
+def input_slice(operator: Operator, tensors: Mapping[str, Tensor], dim: str, part: Range) -> Slice:
+    """The slice of points ``part`` of a reduced dimension of an operator of one nest: it writes every result, unfinished."""
+    cut = _Cut(operator, tensors)
+    cut.cuts[0] = (dim, *part)
+    return cut.built()
+
+
 class _Cut:
     """Follows one cut through the nests of an operator."""
 
@@ -106,7 +113,7 @@ class _Cut:
             todo.extend(cut for cut in follow if self.cuts.get(cut[0]) != cut[1:])
         if len(self.cuts) < len(self.operator.nests) or not self._outputs_cut():
             return None
-        return self._built()
+        return self.built()
 
     def _outputs_cut(self) -> bool:
         cut = {name for name, _ in self.made}
@@ -205,7 +212,8 @@ class _Cut:
                     found[key] = (min(old[0], touched[0]), max(old[1], touched[1]))
         return {key: part for key, part in found.items() if key not in entire and part != (0, self._size(*key))}
 
-    def _built(self) -> Slice:
+    def built(self) -> Slice:
+        """The slice of the cuts found so far."""
         ranges = {**self._inputs(), **self.made}
         cut_names = {name for name, _ in ranges}
         tensors = {}

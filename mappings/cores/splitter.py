@@ -1,4 +1,4 @@
-"""The ways to run one operator on several cores: cut along a dimension of its result, or on one core alone."""
+"""The ways to run one operator on several cores: cut along a dimension of its result or of its sums, or on one core alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import InfeasibleError, UnsupportedError
 from mappings.cores.joining import joined, noc_of, placed
+from mappings.cores.reduction import reduced, reduction_of
 from mappings.cores.slicing import Slice, chunks, cuttable, sliced
 from mappings.cores.view import NOC
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator, PlannedLater
@@ -43,8 +44,13 @@ class Splitter:
         best = min(alternative.cycles_estimate for alternative in alone)
         if mapped.alternatives[0].cycles_estimate > 0 and operator.kind not in ("view", "unknown"):
             count = self.hardware.cores
+            halves = reduction_of(operator, tensors)
             while count > 1:
                 split.extend(self._kept(self._on(count, mapped, operator, tensors, best)))
+                if halves is not None:
+                    least = min([best, *(one.cycles_estimate for one in split)])
+                    sums = reduced(halves, count, least, self.map_one, self.hardware, self.noc, self._port_cycles)
+                    split.extend([sums] if sums is not None else [])
                 count //= 2
         split = [alternative for alternative in split if alternative.cycles_estimate < best]
         ranked = sorted([*split, *alone], key=lambda alternative: (alternative.cycles_estimate, alternative.queues))

@@ -226,3 +226,33 @@ def test_rates_and_scratchpads_of_a_device_are_those_of_all_its_cores():
     assert device.units["array"].rates["int8", "dense"] == 4 * 2 * 64 * 64 * 1e9
     assert device.on_chip.size_bytes == 4 << 20
     assert device.dram.bandwidth_bytes_per_s == load_hardware("edge-npu").dram.bandwidth_bytes_per_s
+
+
+def test_a_product_of_one_fold_is_cut_along_k_and_its_sums_added():
+    # n is one fold of a weight-stationary array and m streams, so k is what can be shared: 256 of 512 folds each; the 64 sums of core 1, 4
+    # bytes each, cross the link
+    operator, tensors = gemm("g", 8, 8, 4096)
+    hardware = many(2, dataflow="weight_stationary", bandwidth=64e9, noc=64e9, scratchpad=1 << 20)
+    mapped = map_graph(graph((operator, tensors)), hardware)
+    chosen = next(one for one in split(mapped, 2) if "sums added" in one.name)
+    single = map_graph(graph((operator, tensors)), one_core(hardware)).blocks[0].operators[0].alternatives[0]
+    work, alone = busy(chosen), busy(single)["array"]
+    assert work["array.0"] == work["array.1"] == alone // 2
+    assert bytes_of(chosen) == {"x": 8 * 4096, "w": 8 * 4096, "y": 64}
+    assert chosen.actions["array.mac.int8"] == operator.macs
+    # half of x, half of w, the sums
+    assert chosen.actions["noc.byte"] == 2 * 8 * 2048 + 64 * 4
+    found = search(mapped)
+    assert "sums added" in found.mapped.blocks[0].operators[0].alternatives[0].name
+    result = simulate(found.mapped, found.schedule)
+    assert result.cycles == found.cycles < search(map_graph(graph((operator, tensors)), one_core(hardware))).cycles
+    assert result.energy_by_component["noc"] == pytest.approx((2 * 8 * 2048 + 64 * 4) * 1e-12)
+
+
+def test_channels_of_a_convolution_are_a_reduced_dimension_too():
+    operator, tensors = conv("c", c=64, o=4, h=4, f=3, pad=1)
+    mapped = map_graph(graph((operator, tensors)), many(4, bandwidth=1e12, noc=1e12, scratchpad=1 << 20))
+    ways = [one for one in mapped.blocks[0].operators[0].alternatives if "along c, sums added" in one.name]
+    assert ways
+    assert all(one.actions["array.mac.int8"] == operator.macs for one in ways)
+    assert all(bytes_of(one)[name] >= tensors[name].stored_bytes for one in ways for name in ("x", "w", "y"))
