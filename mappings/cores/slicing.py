@@ -259,14 +259,20 @@ class _Cut:
         dim, low, high = self.cuts[number]
 
         def operands(side: tuple[Operand, ...]) -> tuple[Operand, ...]:
-            return tuple(
-                Operand(o.tensor, tuple(shifted(axis, ranges.get((o.tensor, place), (0, 0))[0]) for place, axis in enumerate(o.axes)))
-                for o in side
-            )
+            return tuple([shifted(operand) for operand in side])
 
-        def shifted(axis: Axis, start: int) -> Axis:
-            offset = axis.offset + low * dict(axis.terms).get(dim, 0) - start
-            return axis if offset == axis.offset else Axis(axis.terms, offset)
+        def shifted(operand: Operand) -> Operand:
+            axes = []
+            changed = False
+            for place, axis in enumerate(operand.axes):
+                found = ranges.get((operand.tensor, place))
+                offset = axis.offset - (found[0] if found is not None else 0)
+                for name, step in axis.terms:
+                    if name == dim:
+                        offset += low * step
+                changed = changed or offset != axis.offset
+                axes.append(axis if offset == axis.offset else Axis(axis.terms, offset))
+            return Operand(operand.tensor, tuple(axes)) if changed else operand
 
         dims = tuple((name, high - low if name == dim else extent) for name, extent in nest.dims)
         return Nest(dims, nest.function, operands(nest.reads), operands(nest.writes), nest.vector_ops)

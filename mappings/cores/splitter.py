@@ -19,6 +19,8 @@ DIMENSIONS = 3
 """Dimensions that are tried: those of the largest extents."""
 JOINED, NEAR = 4, 1.5
 """So many cuts are joined to one graph and weighed with what they share: those whose slowest slice is within this factor of the best."""
+WORTH = 1.2
+"""Sums are cut where the other cuts leave so much of the time that an even share would take."""
 KEPT = 2
 """Ways per number of cores that are kept: the fastest by estimate and the one that moves least."""
 
@@ -47,8 +49,8 @@ class Splitter:
             halves = reduction_of(operator, tensors)
             while count > 1:
                 split.extend(self._kept(self._on(count, mapped, operator, tensors, best)))
-                if halves is not None:
-                    least = min([best, *(one.cycles_estimate for one in split)])
+                least = min([best, *(one.cycles_estimate for one in split)])
+                if halves is not None and least * count > WORTH * best:
                     sums = reduced(halves, count, least, self.map_one, self.hardware, self.noc, self._port_cycles)
                     split.extend([sums] if sums is not None else [])
                 count //= 2

@@ -19,7 +19,8 @@ from mappings.dataflow import PORT, Alternative, Edge, Segment, Stage, Transfer
 from simulator import search, simulate
 from simulator.lowering import Lowering
 from simulator.play import play
-from tests.mappings.builders import conv, elementwise, gemm, graph, softmax, systolic
+from tests.mappings.builders import conv, elementwise, gemm, graph, mac, operand, softmax, systolic, tensor
+from workloads.graph import Axis, Operand, Operator
 
 SIZES = st.integers(1, 40)
 
@@ -147,12 +148,34 @@ def test_slices_cover_an_operator_once_and_read_no_less(c, o, h, f, stride, pad,
         assert sum(one.tensors["y"].values for one in found) == tensors["y"].values
         for name in ("x", "w"):
             assert sum(one.tensors[name].values for one in found) >= tensors[name].values
-        for one in found:  # every point of a slice reads what the same point of the whole operator reads
-            for operand in one.operator.nests[0].reads:
-                for axis, size in zip(operand.axes, one.tensors[operand.tensor].shape, strict=True):
-                    extents = dict(one.operator.nests[0].dims)
-                    highest = axis.offset + sum(step * (extents[d] - 1) for d, step in axis.terms)
-                    assert highest < size + pad or size == tensors[operand.tensor].shape[operand.axes.index(axis)]
+        for part, one in zip(chunks(extent, parts), found, strict=True):
+            check_same_reads(operator, tensors, one, dim, part)
+
+
+def check_same_reads(operator, tensors, one, dim, part):
+    """Every point of a slice reads what the same point of the whole operator reads, shifted by where the tensor of the slice begins."""
+    begins = {}
+    for whole, own in zip(operator.nests[0].reads, one.operator.nests[0].reads, strict=True):
+        for place, (axis, cut) in enumerate(zip(whole.axes, own.axes, strict=True)):
+            begin = axis.offset + part[0] * dict(axis.terms).get(dim, 0) - cut.offset
+            assert begins.setdefault((whole.tensor, place), begin) == begin
+            extents = dict(one.operator.nests[0].dims)
+            highest = cut.offset + sum(step * (extents[name] - 1) for name, step in cut.terms)
+            size, all_of_it = one.tensors[whole.tensor].shape[place], tensors[whole.tensor].shape[place]
+            assert 0 <= begin <= all_of_it - size
+            assert highest < size or begin + size == all_of_it  # what lies beyond is padding
+
+
+def test_a_slice_that_reads_a_whole_tensor_still_reads_its_own_part_of_it():
+    # y = x x^T by rows: the left operand of a slice starts at its own row, though the tensor is there entire for the right one
+    axes = (Axis((("m", 1),)), Axis((("k", 1),)))
+    nest = mac({"m": 12, "n": 12, "k": 8}, Operand("x", axes), operand("x", "n", "k"), operand("y", "m", "n"))
+    tensors = {"x": tensor("x", 12, 8), "y": tensor("y", 12, 12)}
+    part = sliced(Operator("g", "gemm", ("x",), ("y",), (nest,)), tensors, 0, "m", (6, 12))
+    assert part.tensors["x"].shape == (12, 8)
+    assert part.whole == {"x"}
+    assert part.operator.nests[0].reads[0].axes[0].offset == 6
+    assert part.operator.nests[0].reads[1].axes[0].offset == 0
 
 
 def test_rows_of_a_softmax_stay_whole():
