@@ -279,3 +279,21 @@ def test_channels_of_a_convolution_are_a_reduced_dimension_too():
     assert ways
     assert all(one.actions["array.mac.int8"] == operator.macs for one in ways)
     assert all(bytes_of(one)[name] >= tensors[name].stored_bytes for one in ways for name in ("x", "w", "y"))
+
+
+@settings(max_examples=15)
+@given(
+    st.integers(1, 6), st.integers(1, 12), st.integers(5, 20), st.sampled_from([1, 3, 5]), st.integers(1, 2), st.booleans(), st.booleans()
+)
+def test_every_alternative_does_all_the_work_and_moves_no_less_than_it_must(c, o, h, f, stride, multicast, tight):
+    operator, tensors = conv("c", c=2 * c, o=2 * o, h=h, f=f, stride=stride, pad=f // 2)
+    hardware = many(4, multicast=multicast, scratchpad=8192 if tight else 131072, dataflow="auto")
+    item = map_graph(graph((operator, tensors)), hardware).blocks[0].operators[0]
+    assert any(cores_of(one) == {0} for one in item.alternatives)
+    for one in item.alternatives:
+        assert sum(count for action, count in one.actions.items() if ".mac." in action) == operator.macs
+        moved = bytes_of(one)
+        assert all(moved[name] >= size for name, size in {**item.reads, **item.writes}.items())
+        rate = hardware.units["array"].rates["int8", "dense"] / hardware.cores
+        work = [cycles for unit, cycles in busy(one).items() if unit.startswith("array.")]
+        assert sum(work) >= 2 * operator.macs * hardware.clock_hz / rate
