@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cyclewright.ledger import claims
     from cyclewright.outputs import save
     from cyclewright.roofs import roofline
+    from cyclewright.scheduling import Scheduled, schedule
     from cyclewright.sensitivity import whatif
     from hwspecs.vocabulary.errors import CyclewrightError, InfeasibleError, InvalidInput, UnsupportedError
 
@@ -32,6 +33,7 @@ __all__ = [
     "InfeasibleError",
     "InvalidInput",
     "Result",
+    "Scheduled",
     "UnsupportedError",
     "claims",
     "compare",
@@ -41,6 +43,7 @@ __all__ = [
     "roofline",
     "run",
     "save",
+    "schedule",
     "whatif",
 ]
 
@@ -51,6 +54,7 @@ _HOME = {
     "InvalidInput": "hwspecs.vocabulary.errors",
     "UnsupportedError": "hwspecs.vocabulary.errors",
     "Result": "cyclewright.api",
+    "Scheduled": "cyclewright.scheduling",
     "claims": "cyclewright.ledger",
     "compare": "cyclewright.comparison",
     "compare_measured": "cyclewright.comparison",
@@ -59,6 +63,7 @@ _HOME = {
     "roofline": "cyclewright.roofs",
     "run": "cyclewright.api",
     "save": "cyclewright.outputs",
+    "schedule": "cyclewright.scheduling",
     "whatif": "cyclewright.sensitivity",
 }
 

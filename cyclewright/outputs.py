@@ -23,6 +23,8 @@ SUFFIXES = {
     "roofline": (".svg", ".png", ".json", ".csv", ".html"),
     "compare": (".json", ".csv"),
     "claims": (".json", ".csv"),
+    "schedule": (".json", ".yaml", ".yml", ".html", ".svg", ".png"),
+    "buffers": (".csv",),
 }
 """What each command can write."""
 
@@ -120,6 +122,24 @@ def render_whatif(document: Mapping[str, Any], path: Path, *, base: Mapping[str,
     from cyclewright.plots import write_tornado
 
     return figure_bytes(lambda target: write_tornado(document, target), suffix)
+
+
+def render_schedule(document: Mapping[str, Any], path: Path) -> bytes:
+    """The bytes of one output of ``schedule``: the plan file, the map of memory, or the page with both pictures."""
+    suffix = suffix_of(path, "schedule")
+    if suffix == ".json":
+        return json_bytes(document)
+    if suffix in (".yaml", ".yml"):
+        from cyclewright.plan_file import yaml_bytes
+
+        return yaml_bytes(document)
+    if suffix == ".html":
+        from cyclewright.report.plan_page import render_plan
+
+        return render_plan(document).encode("utf-8")
+    from cyclewright.plots import write_plan
+
+    return figure_bytes(lambda target: write_plan(document, target), suffix)
 
 
 def json_bytes(document: Mapping[str, Any]) -> bytes:

@@ -133,6 +133,25 @@ def overwrites_of(problem: Problem, elementwise: frozenset[int]) -> tuple[tuple[
     return tuple(found)
 
 
+def compulsory_bytes(graph: OperatorGraph, *, weights: bool = False) -> int:
+    """Bytes that every plan of ``atomic_problem`` moves: what nobody makes comes in once, what leaves goes out once."""
+    while any(isinstance(node, Repeat) for node in graph.nodes):
+        graph = unrolled(graph)
+    operators = [node for node in graph.nodes if isinstance(node, Operator)]
+    behind = {name: node.inputs[0] for node in operators if node.kind == "view" and node.inputs for name in node.outputs}
+
+    def root(name: str) -> str:
+        while name in behind:
+            name = behind[name]
+        return name
+
+    working = [node for node in operators if node.kind != "view"]
+    made = {name for node in working for name in node.outputs}
+    read = {root(name) for node in working for name in node.inputs}
+    moved = [*sorted(read - made), *sorted({root(name) for name in graph.outputs})]
+    return sum(graph.tensors[name].stored_bytes for name in moved if weights or graph.tensors[name].role not in PARAMETERS)
+
+
 def _updates(graph: OperatorGraph, working: list[Operator]) -> tuple[tuple[int, int], ...]:
     """(reader, updater) pairs: whoever reads a storage must run before what updates it in place."""
     pairs: list[tuple[int, int]] = []

@@ -64,7 +64,8 @@ class Scheme:
     def name(self) -> str:
         """As tables call it."""
         allocator = "no addresses" if self.allocator == "none" else self.allocator
-        return f"{self.order} order, {'LRU' if self.replacement == 'lru' else self.replacement.capitalize()}, {allocator}"
+        replacement = {"lru": "LRU", "belady": "Belady"}.get(self.replacement, self.replacement)
+        return f"{self.order} order, {replacement}, {allocator}"
 
 
 def baselines(

@@ -13,6 +13,7 @@ from cyclewright.cli.compare import compare
 from cyclewright.cli.models import models
 from cyclewright.cli.roofline import roofline
 from cyclewright.cli.run import run
+from cyclewright.cli.schedule import schedule
 from cyclewright.cli.specs import specs
 from cyclewright.cli.whatif import whatif
 
@@ -21,6 +22,7 @@ Examples:
   cyclewright run llama-3-8b --hw nvidia-h100-sxm --phase decode --batch 8 --context 4096 -o report.html
   cyclewright whatif resnet50 --hw edge-npu
   cyclewright compare llama-3-8b --hw nvidia-a100-sxm-80gb --hw nvidia-h100-sxm --phase decode
+  cyclewright schedule densenet121 --scratchpad "2 MiB"
   cyclewright specs show nvidia-h100-sxm
 """
 
@@ -38,5 +40,5 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for _command in (run, whatif, roofline, compare, specs, models, claims):
+for _command in (run, schedule, whatif, roofline, compare, specs, models, claims):
     main.add_command(_command)

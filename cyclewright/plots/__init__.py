@@ -10,18 +10,22 @@ from cyclewright.plots.figures import (
     write_breakdown,
     write_course,
     write_memory,
+    write_plan,
     write_roofline,
     write_stalls,
     write_timeline,
     write_tornado,
+    write_traffic,
 )
 
 __all__ = [
     "write_breakdown",
     "write_course",
     "write_memory",
+    "write_plan",
     "write_roofline",
     "write_stalls",
     "write_timeline",
     "write_tornado",
+    "write_traffic",
 ]

@@ -8,12 +8,14 @@ from pathlib import Path
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.course import course_scene
 from cyclewright.plots.memory import memory_scene
+from cyclewright.plots.plan import plan_scene
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scene import Scene
 from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.svg import to_svg
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import tornado_scene
+from cyclewright.plots.traffic import traffic_scene
 from hwspecs.vocabulary.atomic import write_atomic
 from hwspecs.vocabulary.errors import ArgumentError
 from simulator.reading import read_document
@@ -63,6 +65,16 @@ def write_course(document: Document, path: str | Path) -> None:
 def write_tornado(whatif_document: Document, path: str | Path) -> None:
     """Write the tornado chart of what ``cyclewright whatif --json`` gives; errors as in ``write_roofline``."""
     _write(tornado_scene(whatif_document), path)
+
+
+def write_plan(document: Document, path: str | Path) -> None:
+    """Write the memory map of a plan file (``cyclewright.schedule(...).as_dict()``); path and errors as in ``write_roofline``."""
+    _write(plan_scene(document), path)
+
+
+def write_traffic(document: Document, path: str | Path) -> None:
+    """Write the extra bytes by scheme of a plan file; path and errors as in ``write_roofline``."""
+    _write(traffic_scene(document), path)
 
 
 def _write(scene: Scene, path: str | Path) -> None:

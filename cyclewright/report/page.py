@@ -107,10 +107,13 @@ def _page(result: Result, body: str, links: list[tuple[str, str]]) -> str:
 
 @lru_cache(maxsize=1)
 def _assets() -> tuple[str, str]:
-    folder = files("cyclewright.report")
-    sheet = folder.joinpath("page.css").read_text(encoding="utf-8")
-    colours = f":root{{{_variables(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_variables(DARK)}}}}}\n"
-    return colours + sheet, folder.joinpath("page.js").read_text(encoding="utf-8")
+    return style_sheet(), files("cyclewright.report").joinpath("page.js").read_text(encoding="utf-8")
+
+
+def style_sheet() -> str:
+    """The style of all pages, colours for light and dark included."""
+    sheet = files("cyclewright.report").joinpath("page.css").read_text(encoding="utf-8")
+    return f":root{{{_variables(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_variables(DARK)}}}}}\n{sheet}"
 
 
 def _variables(colours: Mapping[str, str]) -> str:
