@@ -10,15 +10,64 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hwspecs.vocabulary.errors import UnsupportedError
+from hwspecs.vocabulary.errors import ContractError, UnsupportedError
 from ilp.decompose import Course
 from ilp.downset import plan_of
 from ilp.problem import Plan, Problem, Stay
+from ilp.recount import recount
+from ilp.rows import Rows
+from ilp.solver import Solved
 
 Gap = tuple[int, int]
 """Item, and number of the gap: 0 begins at its maker or, if it has none, at its first user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """What a model said of a problem.
+
+    Attributes:
+        course: order and items held after each step; None if no plan was found, as is ``plan``.
+        extra_bytes: of the plan, as ``ilp.recount`` counts it; -1 without one.
+        bound_bytes: no plan (of the order given, for the gap model) moves fewer extra bytes; 0 if nothing is known.
+        stopped: why it ended before a proof, or empty. ``rows``, ``columns``: size of the model; ``nodes``: of the search.
+    """
+
+    course: Course | None
+    plan: Plan | None
+    extra_bytes: int
+    bound_bytes: int
+    solver: str
+    stopped: str
+    rows: int
+    columns: int
+    nodes: int
+
+    @property
+    def proven(self) -> bool:
+        """The plan is optimal."""
+        return self.plan is not None and self.extra_bytes == self.bound_bytes
+
+
+def told(problem: Problem, capacity: int, rows: Rows, solved: Solved, unit: int, course: Course | None, plan: Plan | None) -> Modelled:
+    """The plan recounted; one that holds within the solver's tolerances but not in whole bytes is none.
+
+    Args:
+        unit: bytes that the model counts as one.
+    """
+    shape = (len(rows.rows), len(rows.names), solved.nodes)
+    bound = 0 if solved.bound is None else solved.bound * unit
+    if plan is None:
+        return Modelled(None, None, -1, bound, solved.solver, solved.stopped or solved.status, *shape)
+    try:
+        extra = recount(problem, plan, capacity)
+    except ContractError:
+        return Modelled(None, None, -1, bound, solved.solver, "numerics", *shape)
+    bound = min(bound, extra)
+    stopped = "" if extra == bound else solved.stopped or "numerics"
+    return Modelled(course, plan, extra, bound, solved.solver, stopped, *shape)
 
 
 def touches(problem: Problem, order: Sequence[int]) -> list[list[int]]:
@@ -53,7 +102,7 @@ def plan_with(problem: Problem, order: Sequence[int], kept: Mapping[Gap, bool], 
     """The plan that runs ``order`` in ``ways`` (indexed by operator; the first ones by default) and holds items over the gaps ``kept``."""
     taken = tuple(ways) if ways is not None else (0,) * len(problem.tasks)
     if problem.operands_inside:
-        return replace_ways(plan_of(problem, tuple(order), kept_sets(problem, order, kept)), taken)
+        return replace(plan_of(problem, tuple(order), kept_sets(problem, order, kept)), ways=taken)
     stays = []
     for item, steps in enumerate(touches(problem, order)):
         since: int | None = None
@@ -67,11 +116,6 @@ def plan_with(problem: Problem, order: Sequence[int], kept: Mapping[Gap, bool], 
     return Plan(tuple(order), taken, tuple(sorted(stays, key=lambda stay: (stay.first, stay.item))))
 
 
-def replace_ways(plan: Plan, ways: tuple[int, ...]) -> Plan:
-    """The same plan with other ways."""
-    return replace(plan, ways=ways)
-
-
 def common_unit(problem: Problem) -> int:
     """Greatest common divisor of all sizes and costs, bytes; models count in it, so that coefficients stay small."""
     found = 0
@@ -80,6 +124,8 @@ def common_unit(problem: Problem) -> int:
     for task in problem.tasks:
         for way in task.ways:
             found = math.gcd(found, way.bytes, way.own_extra_bytes, *way.loads.values())
+    for buffers in problem.private:
+        found = math.gcd(found, *(size for _, size in buffers))
     return max(1, found)
 
 

@@ -13,42 +13,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from hwspecs.vocabulary.errors import ContractError
-from ilp.courses import Gap, check_plain, common_unit, kept_gaps, kept_sets, plan_with, touches
+from ilp.courses import Gap, Modelled, check_plain, common_unit, kept_gaps, kept_sets, plan_with, told, touches
 from ilp.decompose import Course, orders_of
 from ilp.problem import Problem
-from ilp.recount import recount
 from ilp.rows import CONSTANT, Expression, Rows, plus
 from ilp.solver import HIGHS, Effort, minimised
-
-
-@dataclass(frozen=True, slots=True)
-class Modelled:
-    """What a model said of a problem.
-
-    Attributes:
-        course: order and items held after each step; None if no plan was found. ``ways``: taken, by operator.
-        extra_bytes: of the course, as ``ilp.recount`` counts it; -1 without one.
-        bound_bytes: no plan (of the fixed order, for the gap model) moves fewer extra bytes; 0 if nothing is known.
-        stopped: why it ended before a proof, or empty. ``rows``, ``columns``: size of the model; ``nodes``: of the search.
-    """
-
-    course: Course | None
-    ways: tuple[int, ...]
-    extra_bytes: int
-    bound_bytes: int
-    solver: str
-    stopped: str
-    rows: int
-    columns: int
-    nodes: int
-
-    @property
-    def proven(self) -> bool:
-        """The course is optimal."""
-        return self.course is not None and self.extra_bytes == self.bound_bytes
 
 
 class JointModel:
@@ -256,14 +226,6 @@ def solve_joint(
     """
     model = JointModel(problem, capacity)
     solved = minimised(model.rows, solver=solver, effort=effort, start=None if start is None else model.values_of(start))
-    bound = max(0, (solved.bound or 0) * model.unit)
-    shape = (len(model.rows.rows), len(model.rows.names), solved.nodes)
-    if solved.objective is None:
-        return Modelled(None, (), -1, bound, solved.solver, solved.stopped, *shape)
-    course = model.course_of(solved.values)
-    try:
-        extra = recount(problem, plan_with(problem, course[0], kept_gaps(problem, course)), capacity)
-    except ContractError:  # within the solver's tolerances, but not in whole bytes
-        return Modelled(None, (), -1, bound, solved.solver, "numerics", *shape)
-    ways = (0,) * len(problem.tasks)
-    return Modelled(course, ways, extra, min(bound, extra), solved.solver, solved.stopped, *shape)
+    course = None if solved.objective is None else model.course_of(solved.values)
+    plan = None if course is None else plan_with(problem, course[0], kept_gaps(problem, course))
+    return told(problem, capacity, model.rows, solved, model.unit, course, plan)
