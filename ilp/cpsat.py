@@ -12,7 +12,7 @@ from ilp.rows import Rows
 if TYPE_CHECKING:
     from ilp.solver import Effort, Solved
 
-DETERMINISTIC_SECONDS_PER_NODE = 1e-3
+DETERMINISTIC_SECONDS_PER_NODE = 1e-2
 WORKERS = 8
 """Searches that take turns in a fixed order, so that the answer is the same however many cores there are."""
 
@@ -91,4 +91,6 @@ def why_stopped(solver: Any, effort: Effort) -> str:
     """Which limit ended a search that proved nothing."""
     if effort.seconds is not None and solver.wall_time >= 0.98 * effort.seconds:
         return "time limit"
-    return "interrupted" if effort.nodes is None else "node limit"
+    spent = solver.response_proto.deterministic_time
+    ended = effort.nodes is not None and spent >= 0.9 * effort.nodes * DETERMINISTIC_SECONDS_PER_NODE
+    return "node limit" if ended else "interrupted"

@@ -1,40 +1,73 @@
 """The portfolio: the best plan that a bounded effort finds, and the best bound that it proves.
 
 Each part between clean cuts is solved by itself, equal parts once. A part is swept by the down-set program with ever wider layers; each
-sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof.
-Effort is counted in states, so that the same input gives the same plan on every machine; a wall-clock limit is a last resort, and an answer
-that it (or Ctrl-C) cut short says so.
+sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof. What is
+unproven then goes to the linear models: the gap model finds the optimal replacement for the best order, the joint model starts from there
+and may find a better order or prove that there is none.
+
+Effort is counted in states and in nodes, so that the same input gives the same plan on every machine; a wall-clock limit is a last resort,
+and an answer that it (or Ctrl-C) cut short says so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
 from ilp.atomic import check_fits
-from ilp.decompose import Course, Segment, joined, segments
+from ilp.decompose import Segment, joined, segments
 from ilp.downset import NO_LIMIT, plan_of, sweep
+from ilp.modelling import MOST_WINDOWS, NOTHING, Found, jointly, preferred, replaced, windows
 from ilp.problem import Answer, Problem
 from ilp.recount import recount
+from ilp.solver import CP_SAT, HIGHS, Effort
 
 WIDTHS = (16, 256, 2_048, 16_384, 131_072)
 """States kept a layer, sweep after sweep."""
 STATES = 3_000_000
 """States that all sweeps of all parts may look at, unless the caller says otherwise; about a minute."""
+NODES = 2_000
+"""Nodes that a solver may spend on each model of each part, unless the caller says otherwise."""
+METHODS = ("auto", "downset", "joint", "gap", "timed", "cp-sat")
+MOST_TIMED = 200_000
+"""Pairs of items times steps beyond which the time-indexed model is refused."""
 
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is known of one part."""
+@dataclass(slots=True)
+class _Search:
+    """A search under way: what it may still spend, and what it knows of each part."""
 
-    course: Course | None
-    extra_bytes: int
-    bound_bytes: int
-    width: int
+    problem: Problem
+    capacity: int
+    parts: tuple[Segment, ...]
     states: int
+    nodes: int
+    deadline: float | None
+    solver: str | None
+    progress: Progress | None
+    found: dict[Hashable, Found] = field(default_factory=dict)
+    spent: int = 0
+
+    def open(self) -> list[Segment]:
+        """The distinct parts that are not proven."""
+        return [part for part in {part.key: part for part in self.parts}.values() if not self.known(part).proven]
+
+    def known(self, part: Segment) -> Found:
+        """What is known of a part."""
+        return self.found.get(part.key, NOTHING)
+
+    def left(self) -> Effort:
+        """What the next model may spend."""
+        if self.deadline is None:
+            return Effort(self.nodes, None)
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0:
+            raise _OutOfTimeError
+        return Effort(self.nodes, seconds)
 
 
 class _OutOfTimeError(Exception):
@@ -42,42 +75,96 @@ class _OutOfTimeError(Exception):
 
 
 def solve(
-    problem: Problem, capacity: int, *, states: int = STATES, seconds: float | None = None, progress: Progress | None = None
-) -> Answer:
-    """The best plan of an atomic problem that the effort finds, not placed yet.
+    problem: Problem, capacity: int, *, states: int = STATES, seconds: float | None = None, progress: Progress | None = None,
+    method: str = "auto", solver: str | None = None, nodes: int = NODES,
+) -> Answer:  # fmt: skip
+    """The best plan of an atomic problem that the effort finds, not placed yet (but by the time-indexed model, which places it).
 
     Args:
-        states: effort. seconds: wall-clock limit; the answer says if it was hit, and may differ from run to run then.
+        states: effort of the down-set program. nodes: effort of a solver, for each model of each part.
+        seconds: wall-clock limit; the answer says if it was hit, and may differ from run to run then.
         progress: called with a line of text now and then.
+        method: ``auto``: sweeps, then models for what they leave unproven. ``downset``: sweeps alone. ``joint``, ``cp-sat``: the joint
+            model on each part, from the plan of a narrow sweep. ``gap``: the optimal replacement for the order of a narrow sweep.
+            ``timed``: COSMA's time-indexed model with addresses, for small problems.
+        solver: ``highs``, ``cbc``, ``cp-sat`` or any that PuLP lists. None: HiGHS, but CP-SAT for the joint model of ``auto`` where ortools
+            is installed.
 
     Raises:
         InfeasibleError: an operator does not fit by itself; names it.
+        ArgumentError: no such method. UnknownNameError: no such solver.
+        UnsupportedError: the solver is not installed, or the problem is too large for the time-indexed model.
     """
+    if method not in METHODS:
+        raise ArgumentError(f"no method is called {method!r}", hint=f"one of {', '.join(METHODS)}")
     check_fits(problem, capacity)
-    parts = segments(problem)
-    found: dict[Hashable, _Found] = {}
+    if solver is not None:
+        preferred(solver)
+    if method == "timed":
+        return _timed(problem, capacity, solver, Effort(nodes, seconds))
     deadline = time.monotonic() + seconds if seconds is not None else None
+    if method in ("joint", "gap", "cp-sat"):
+        solver = CP_SAT if method == "cp-sat" else solver or HIGHS
+    search = _Search(problem, capacity, segments(problem), states, nodes, deadline, solver, progress)
     stopped = ""
-    spent = 0
     try:
-        for width in WIDTHS:
-            todo = [part for part in {part.key: part for part in parts}.values() if not _proven(found.get(part.key))]
-            for number, part in enumerate(todo):
-                told = _telling(progress, f"{problem.name}: part {number + 1} of {len(todo)}, width {width}", deadline)
-                known = found[part.key] = _swept(part, capacity, width, found.get(part.key), max(1, states - spent), told)
-                spent += known.states
-            if spent >= states:
-                stopped = "state limit" if any(not _proven(found.get(part.key)) for part in parts) else ""
-                break
+        stopped = _sweeps(search, WIDTHS if method in ("auto", "downset") else WIDTHS[:1], bounds=method in ("auto", "downset"))
+        if method != "downset":
+            stopped = _models(search, method) or stopped or ("order not searched" if method == "gap" else "")
     except _OutOfTimeError:
         stopped = "time limit"
     except KeyboardInterrupt:
         stopped = "interrupted"
-    return _answer(problem, capacity, parts, found, spent, stopped)
+    return _answer(search, stopped)
 
 
-def _proven(found: _Found | None) -> bool:
-    return found is not None and found.course is not None and found.extra_bytes == found.bound_bytes
+def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool) -> str:
+    """Sweep all open parts, ever wider; why it stopped, or nothing. Without ``bounds`` only the plans are taken."""
+    for width in widths:
+        todo = search.open()
+        for number, part in enumerate(todo):
+            told = _telling(search.progress, f"{search.problem.name}: part {number + 1} of {len(todo)}, width {width}", search.deadline)
+            known = _swept(part, search.capacity, width, search.found.get(part.key), max(1, search.states - search.spent), told)
+            search.found[part.key] = known if bounds else replace(known, bound_bytes=0)
+            search.spent += known.states
+        if search.spent >= search.states:
+            return "state limit" if search.open() else ""
+    return ""
+
+
+def _models(search: _Search, method: str) -> str:
+    """Models for all open parts; why the last one stopped, or nothing."""
+    stopped = ""
+    todo = search.open()
+    for number, part in enumerate(todo):
+        for model in (replaced, jointly):
+            known = search.known(part)
+            if known.proven or (model is replaced and method in ("joint", "cp-sat")) or (model is jointly and method == "gap"):
+                continue
+            if model is jointly and method == "auto" and windows(part.problem) > MOST_WINDOWS:
+                continue
+            if search.progress is not None:
+                name = "joint model" if model is jointly else "optimal replacement"
+                search.progress(f"{search.problem.name}: part {number + 1} of {len(todo)}, {name}, up to {search.nodes} nodes")
+            found = search.found[part.key] = model(part.problem, search.capacity, known, search.solver, search.left())
+            stopped = found.stopped or stopped
+            if found.stopped == "interrupted":
+                raise KeyboardInterrupt
+    return stopped
+
+
+def _timed(problem: Problem, capacity: int, solver: str | None, effort: Effort) -> Answer:
+    from ilp.timed_model import solve_timed
+
+    size = len(problem.tasks) * len(problem.items) ** 2
+    if size > MOST_TIMED:
+        hint = "take another method, which places its plan afterwards"
+        raise UnsupportedError(f"too large for the time-indexed model ({size} pairs of items over time)", where=problem.name, hint=hint)
+    told = solve_timed(problem, capacity, solver=solver or HIGHS, effort=effort)
+    spent = {"nodes": told.nodes, "rows": told.rows, "columns": told.columns}
+    name = f"time-indexed model by {told.solver}" if told.plan is not None else "none found"
+    placed = told.plan is not None and bool(problem.private)
+    return Answer(told.plan, told.extra_bytes, max(0, told.bound_bytes), name, placed, spent, told.stopped)
 
 
 def _telling(progress: Progress | None, what: str, deadline: float | None) -> Callable[[int, int, int], None]:
@@ -95,28 +182,43 @@ def _telling(progress: Progress | None, what: str, deadline: float | None) -> Ca
     return tell
 
 
-def _swept(part: Segment, capacity: int, width: int, known: _Found | None, states: int, tell: Callable[[int, int, int], None]) -> _Found:
+def _swept(part: Segment, capacity: int, width: int, known: Found | None, states: int, tell: Callable[[int, int, int], None]) -> Found:
     """What is known of a part after one more sweep."""
     limit = NO_LIMIT if known is None or known.course is None else known.extra_bytes
     swept = sweep(part.problem, capacity, width=width, limit=limit, state_limit=states, progress=tell)
     bound = max(swept.bound_bytes if swept.bound_bytes < NO_LIMIT else 0, known.bound_bytes if known else 0)
     if swept.order is not None:
-        return _Found((swept.order, swept.kept), swept.extra_bytes, min(bound, swept.extra_bytes), width, swept.states)
+        return Found((swept.order, swept.kept), swept.extra_bytes, min(bound, swept.extra_bytes), width, swept.states)
     if known is not None and known.course is not None:
-        return _Found(known.course, known.extra_bytes, min(bound, known.extra_bytes), known.width, swept.states)
-    return _Found(None, -1, bound, width, swept.states)
+        return Found(known.course, known.extra_bytes, min(bound, known.extra_bytes), known.width, swept.states)
+    return Found(None, -1, bound, width, swept.states)
 
 
-def _answer(problem: Problem, capacity: int, parts: tuple[Segment, ...], found: dict[Hashable, _Found], spent: int, stopped: str) -> Answer:
-    effort = {"states": spent, "parts": len(parts), "distinct_parts": len({part.key for part in parts})}
-    known = [found.get(part.key) for part in parts]
-    bound = sum(item.bound_bytes for item in known if item is not None)
-    courses = [item.course for item in known if item is not None and item.course is not None]
-    if len(courses) < len(parts):
+def _answer(search: _Search, stopped: str) -> Answer:
+    known = [search.known(part) for part in search.parts]
+    distinct = {part.key: search.known(part) for part in search.parts}
+    effort = {"states": search.spent, "nodes": sum(found.nodes for found in distinct.values())}
+    effort |= {"parts": len(search.parts), "distinct_parts": len(distinct)}
+    bound = sum(found.bound_bytes for found in known)
+    courses = [found.course for found in known if found.course is not None]
+    if len(courses) < len(search.parts):
         return Answer(None, -1, bound, "none found", effort=effort, stopped=stopped or "state limit")
-    order, kept = joined(parts, courses)
-    plan = plan_of(problem, order, kept)
-    extra = recount(problem, plan, capacity)
+    order, kept = joined(search.parts, courses)
+    plan = plan_of(search.problem, order, kept)
+    extra = recount(search.problem, plan, search.capacity)
     proven = extra == bound
-    method = "down-set program" if proven else f"down-set beam of {max(item.width for item in known if item is not None)} states"
-    return Answer(plan, extra, bound, method, effort=effort, stopped="" if proven else stopped or "width limit")
+    return Answer(plan, extra, bound, _method(known, proven), effort=effort, stopped="" if proven else stopped or "width limit")
+
+
+def _method(known: list[Found], proven: bool) -> str:
+    """Which methods gave the plan and the bound."""
+    beam = f"down-set beam of {max(found.width for found in known)} states"
+    models = sorted({found.plan_by for found in known} - {""})
+    bounds = sorted({found.bound_by for found in known} - {""})
+    if proven and not models and not bounds:
+        return "down-set program"
+    swept = [beam] if any(not found.plan_by for found in known) else []
+    plan = ", ".join(swept + models)
+    if not bounds:
+        return f"{plan}, proven by the down-set program" if proven else plan
+    return f"{plan}, {'proven' if proven else 'bound'} by the {', '.join(bounds)}"

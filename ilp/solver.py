@@ -31,7 +31,7 @@ class Effort:
     """What a solve may spend.
 
     Attributes:
-        nodes: of the search tree (HiGHS, CBC); CP-SAT counts a thousandth of a second of its deterministic time for each. None: no limit.
+        nodes: of the search tree (HiGHS, CBC); CP-SAT counts a hundredth of a second of its deterministic time for each. None: no limit.
             A solver that PuLP reaches in another way is limited by ``seconds`` alone.
         seconds: wall clock; the same input may then give another plan on another machine.
     """
