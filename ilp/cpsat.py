@@ -12,7 +12,8 @@ from ilp.rows import Rows
 if TYPE_CHECKING:
     from ilp.solver import Effort, Solved
 
-DETERMINISTIC_SECONDS_PER_NODE = 1e-2
+DETERMINISTIC_SECONDS_PER_NODE = 0.1
+"""About what a node of a linear solver costs on models that are hard."""
 WORKERS = 8
 """Searches that take turns in a fixed order, so that the answer is the same however many cores there are."""
 

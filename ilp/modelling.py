@@ -11,8 +11,9 @@ from ilp.joint_model import solve_joint
 from ilp.problem import Problem
 from ilp.solver import CP_SAT, HIGHS, Effort, canonical
 
-MOST_WINDOWS = 6_000
-"""Operators times the steps at which they may run, beyond which the joint model is not tried on a part unless it is asked for by name."""
+MOST_WINDOWS = {True: 10_000, False: 1_000}
+"""Steps at which operators may run, over all operators, beyond which CP-SAT (True) or another solver is not given the joint model of a part
+unless it is asked for by name: linear relaxations of large ones take minutes and bound little."""
 
 
 @dataclass(frozen=True, slots=True)

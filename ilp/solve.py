@@ -24,11 +24,11 @@ from ilp.problem import Answer, Problem
 from ilp.recount import recount
 from ilp.solver import CP_SAT, HIGHS, Effort
 
-WIDTHS = (16, 256, 2_048, 16_384, 131_072)
+WIDTHS = (16, 256, 4_096, 65_536, 524_288)
 """States kept a layer, sweep after sweep."""
-STATES = 3_000_000
+STATES = 20_000_000
 """States that all sweeps of all parts may look at, unless the caller says otherwise; about a minute."""
-NODES = 2_000
+NODES = 200
 """Nodes that a solver may spend on each model of each part, unless the caller says otherwise."""
 METHODS = ("auto", "downset", "joint", "gap", "timed", "cp-sat")
 MOST_TIMED = 200_000
@@ -123,7 +123,8 @@ def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool) -> str:
     for width in widths:
         todo = search.open()
         for number, part in enumerate(todo):
-            told = _telling(search.progress, f"{search.problem.name}: part {number + 1} of {len(todo)}, width {width}", search.deadline)
+            deadline = search.deadline if width > widths[0] else None  # the narrowest is quick, and without it there is no plan
+            told = _telling(search.progress, f"{search.problem.name}: part {number + 1} of {len(todo)}, width {width}", deadline)
             known = _swept(part, search.capacity, width, search.found.get(part.key), max(1, search.states - search.spent), told)
             search.found[part.key] = known if bounds else replace(known, bound_bytes=0)
             search.spent += known.states
@@ -141,7 +142,7 @@ def _models(search: _Search, method: str) -> str:
             known = search.known(part)
             if known.proven or (model is replaced and method in ("joint", "cp-sat")) or (model is jointly and method == "gap"):
                 continue
-            if model is jointly and method == "auto" and windows(part.problem) > MOST_WINDOWS:
+            if model is jointly and method == "auto" and windows(part.problem) > MOST_WINDOWS[preferred(search.solver) == CP_SAT]:
                 continue
             if search.progress is not None:
                 name = "joint model" if model is jointly else "optimal replacement"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Effort:
     """What a solve may spend.
 
     Attributes:
-        nodes: of the search tree (HiGHS, CBC); CP-SAT counts a hundredth of a second of its deterministic time for each. None: no limit.
+        nodes: of the search tree (HiGHS, CBC); CP-SAT counts a tenth of a second of its deterministic time for each. None: no limit.
             A solver that PuLP reaches in another way is limited by ``seconds`` alone.
         seconds: wall clock; the same input may then give another plan on another machine.
     """
@@ -73,7 +74,12 @@ def minimised(rows: Rows, *, solver: str = HIGHS, effort: Effort | None = None, 
         UnknownNameError: PuLP lists no such solver.
         UnsupportedError: the solver is not installed; the hint says how to install it.
     """
-    name, effort = canonical(solver), effort or Effort()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # PuLP 3.3 announces its 4.0, which needs a newer Python
+        return _minimised(rows, canonical(solver), effort or Effort(), start)
+
+
+def _minimised(rows: Rows, name: str, effort: Effort, start: Sequence[int] | None) -> Solved:
     if rows.impossible:
         return Solved((), None, None, "infeasible", "", 0, name)
     if start is not None and rows.violated(tuple(start)) is not None:
@@ -243,7 +249,7 @@ def _by_pulp(rows: Rows, name: str, effort: Effort, start: Sequence[int] | None)
             raise UnsupportedError(f"the solver {name!r} is not installed", hint=hint)
         problem.solve(adapter)
         text = log.read_text(errors="replace") if log.exists() else ""
-    if problem.sol_status in (pulp.LpSolutionInfeasible, pulp.LpSolutionUnbounded) and problem.status == pulp.LpStatusInfeasible:
+    if problem.status == pulp.LpStatusInfeasible:
         return Solved((), None, None, "infeasible", "", 0, name)
     found_one = problem.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
     proven = problem.sol_status == pulp.LpSolutionOptimal
