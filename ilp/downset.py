@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
     Integers = NDArray[np.int64]
 
-GROWTH = 24
-"""Successors that a layer may have per state kept, before those beyond are left out."""
+GROWTH, MOST_GROWTH = 6, 24
+"""Successors per state that a layer has room for at first, and those beyond which it leaves some out."""
 LEAST_ROOM = 4096
 NO_LIMIT = 1 << 62
 
@@ -102,13 +102,13 @@ def sweep(
     looked = 0
     expand: Any = kernel.expand
     for step in range(operators):
-        room = max(LEAST_ROOM, min(len(cost), width) * GROWTH)
+        room = max(LEAST_ROOM, len(cost) * GROWTH)
         while True:
             out = _Room(room, words, item_words)
             made, cut, least = expand(done, kept, copies, cost, held, *tables, *forced, capacity, limit, *out.arrays())
-            if not cut or made < room or room >= width * GROWTH:
+            if not cut or made < room or room >= len(cost) * MOST_GROWTH:
                 break
-            room *= 4
+            room *= 2
         if cut:
             complete, bound = False, min(bound, int(least))
         alive = np.flatnonzero(out.alive[:made])
