@@ -51,6 +51,7 @@ class JointModel:
             self._item(number)
         self._capacity()
         self._crossings()
+        self._forced()
 
     def ran(self, task: int, step: int) -> Expression:
         """1 iff ``task`` ran at ``step`` or before."""
@@ -170,6 +171,28 @@ class JointModel:
                 if not touching >> task & 1 and start & above and touching & below:
                     plus(total, {CONSTANT: self.size[number], column: -self.size[number]})
             self.rows.at_most(total, self.room - self.problem.tasks[task].ways[0].bytes // self.unit)
+
+    def _forced(self) -> None:
+        """Items that some operators leave no room for by themselves: they are dropped at each of these, and fetched in between if a use
+        lies between any two of them (the relaxation of the rows above would drop a part of them)."""
+        depth = sorted(range(self.steps), key=lambda task: self.early[task])
+        for number, column in self.w.items():
+            touching = sum(1 << task for task in self._touching(number))
+            used = sum(1 << user for user in self.problem.items[number].users)
+            times, last = 0, -1
+            for task in depth:
+                room = self.room - self.problem.tasks[task].ways[0].bytes // self.unit
+                crosses = not touching >> task & 1 and touching & self.ancestors[task] and used & self.descendants[task]
+                apart = last < 0 or self.ancestors[task] & self.descendants[last] & used
+                if crosses and apart and self.size[number] > room:
+                    times, last = times + 1, task
+            if not times:
+                continue
+            self.rows.at_least({column: 1}, 1)
+            first = int(self.problem.items[number].maker is None)
+            fetches: Expression = {fetch: 1 for (item, _), fetch in self.f.items() if item == number}
+            if fetches:
+                self.rows.at_least(fetches, times + first)
 
     def values_of(self, course: Course) -> list[int]:
         """Values of the columns that say ``course``."""

@@ -210,8 +210,15 @@ def _highs_adapter() -> Any:
                 lp.solverModel.setSolution(given)
 
         def callSolver(self, lp: Any) -> None:  # noqa: N802
-            lp.solverModel.HandleKeyboardInterrupt = True
-            lp.solverModel.solve()
+            lp.solverModel.HandleUserInterrupt = True  # its own handling of Ctrl-C writes to the terminal
+            lp.solverModel.startSolve()
+            try:
+                while not lp.solverModel.wait(0.05)[0]:
+                    pass
+            except KeyboardInterrupt:
+                lp.solverModel.cancelSolve()
+                while not lp.solverModel.wait(0.05)[0]:
+                    pass
 
         def findSolutionValues(self, lp: Any) -> tuple[int, int]:  # noqa: N802
             values = list(lp.solverModel.getSolution().col_value)
