@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ilp.schedule import BlockSchedule, Residency, Schedule
+    from ilp.mapped import optimal_schedule
     from ilp.trivial import trivial_schedule
 
 CYCLEWRIGHT_PACKAGE = "0.1.0"
@@ -18,10 +19,11 @@ _HOME = {
     "BlockSchedule": "ilp.schedule",
     "Residency": "ilp.schedule",
     "Schedule": "ilp.schedule",
+    "optimal_schedule": "ilp.mapped",
     "trivial_schedule": "ilp.trivial",
 }
 
-__all__ = ["CYCLEWRIGHT_PACKAGE", "BlockSchedule", "Residency", "Schedule", "trivial_schedule"]
+__all__ = ["CYCLEWRIGHT_PACKAGE", "BlockSchedule", "Residency", "Schedule", "optimal_schedule", "trivial_schedule"]
 
 
 def __getattr__(name: str) -> object:

@@ -19,10 +19,10 @@ from workloads.graph import Operator, Role
 def check(mapped: MappedGraph, schedule: Schedule) -> None:
     """Accept ``schedule`` of ``mapped``, or say what is wrong with it.
 
-    Checked: each operator runs once and after those whose results it reads; alternatives exist and fit; residencies lie within the capacity
-    together with each step's working set and never share an address at one time (a place is taken while its tensor is made,
-    too); kept loads find their tensor on chip; kept stores are missed by no later load, round, block or output; ``extra_bytes`` is what a
-    recount gives, and the lower bound is not above it.
+    Checked: each operator runs once and after those whose results it reads; alternatives exist and fit; residencies lie within the
+    capacity together with each step's working set and never share an address at one time (a place is taken while its tensor is made, or
+    loaded by an operator that reads the whole of it, too); kept loads find their tensor on chip; kept stores are missed by no later load,
+    round, block or output; ``extra_bytes`` is what a recount gives, and the lower bound is not above it.
 
     Raises:
         ContractError: names the operator and the tensor.
@@ -168,7 +168,9 @@ class _Replay:
                 if tensor not in self.stored and tensor in loads:
                     raise ContractError(f"loads {tensor!r}, of which no copy was stored off chip", where=item.operator)
                 total += loads.get(tensor, 0)
-                if (index, tensor) in plan.kept_reads and item.reads[tensor] == most[tensor]:
+                seeded = (index, tensor) in plan.kept_reads and item.reads[tensor] == most[tensor]
+                begins = any(stay.first == step for stay in stays.get(tensor, ()))
+                if seeded or (begins and tensor in loads and self._whole(item.reads[tensor], tensor)):
                     present.add(tensor)
             total += sum(nbytes for tensor, nbytes in loads.items() if tensor not in item.reads)
             for tensor, nbytes in stores.items():
@@ -183,10 +185,21 @@ class _Replay:
                     self.stored.add(tensor)
                 else:
                     self.stored.discard(tensor)
-                if any(stay.first == step for stay in stays.get(tensor, ())):
+                if any(stay.first == step for stay in stays.get(tensor, ())) and self._all_there(item.writes[tensor], tensor):
                     present.add(tensor)
         self._check_round_end(last)
         return total
+
+    def _whole(self, nbytes: int, tensor: str) -> bool:
+        described = self.block.tensors.get(tensor)
+        return described is not None and nbytes >= described.stored_bytes
+
+    def _all_there(self, nbytes: int, tensor: str) -> bool:
+        """Whether a writer of ``nbytes`` leaves all of ``tensor`` that is read on chip: an update in place of a part of it does not."""
+        described = self.block.tensors.get(tensor)
+        if described is None or described.alias_of is None:
+            return True
+        return all(self.block.operators[index].reads[name] <= nbytes for index, name in self.plan.kept_reads if name == tensor)
 
     def _check_round_end(self, last: bool) -> None:
         steps = len(self.plan.order)
