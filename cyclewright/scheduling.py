@@ -93,7 +93,9 @@ def schedule(
     dims: Mapping[str, int] | None = None,
     unknown_op: str = "refuse",
     method: str | None = None,
+    solver: str | None = None,
     states: int | None = None,
+    nodes: int | None = None,
     seconds: float | None = None,
     compare: bool = False,
     with_budgets: bool = True,
@@ -110,8 +112,8 @@ def schedule(
         concat_views: joins of tensors are left out; their parts stay in their place.
         explicit_padding, split_attention: write padding, and attention, as operators of their own first.
         phase, batch, context, tokens, format, dims, unknown_op: as in ``run``; operators are not fused.
-        method: a method of ``ilp.solve``; None: the portfolio.
-        states: effort. ``seconds``: wall-clock limit; a plan that it cut short says so.
+        method: a method of ``ilp.solve``; None: the portfolio. ``solver``: of its linear models.
+        states, nodes: effort. ``seconds``: wall-clock limit; a plan that it cut short says so.
         compare: also fill ``baselines``.
         with_budgets: False leaves ``budgets`` out where neither ``budget`` nor ``compare`` needs them.
         progress: called with a line of text now and then.
@@ -134,7 +136,8 @@ def schedule(
         from ilp.atomic import least_capacity
 
         capacity = found.named(budget or "M_R") if found is not None else least_capacity(problem)
-    answer = _solved(problem, capacity, found, {"method": method, "states": states, "seconds": seconds}, progress)
+    effort = {"method": method, "solver": solver, "states": states, "nodes": nodes, "seconds": seconds}
+    answer = _solved(problem, capacity, found, effort, progress)
     elapsed = time.perf_counter() - start
     rows: tuple[Scheme, ...] = ()
     if compare and found is not None and answer.stopped != "interrupted":

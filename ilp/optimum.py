@@ -27,7 +27,7 @@ def optimum(
 
     Args:
         placing: False leaves the plan without addresses.
-        effort: keyword arguments of ``ilp.solve.solve`` (``states``, ``seconds``, ``method``).
+        effort: keyword arguments of ``ilp.solve.solve`` (``states``, ``nodes``, ``seconds``, ``method``, ``solver``).
 
     Raises:
         InfeasibleError: an operator does not fit by itself; names it.
@@ -37,7 +37,7 @@ def optimum(
     if answer.plan is None:
         simple = baselines(problem, capacity, {"program": tuple(range(len(problem.tasks)))}, [("program", "belady", "none")])[0]
         answer = replace(answer, plan=simple.plan, extra_bytes=simple.extra_bytes, method=f"{simple.name}: the search found none")
-    if not placing or answer.plan is None:
+    if not placing or answer.plan is None or answer.placed:
         return answer
     from ilp.placement import placed
 
