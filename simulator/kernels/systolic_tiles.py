@@ -46,6 +46,12 @@ def _folds(rows: Floats, columns: Floats, copies: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
+def _transfers(firings: float, moved: float, rate: float) -> float:
+    """Cycles of ``moved`` bytes in as many equal transfers; a port serves each of them in whole cycles."""
+    return float(firings * np.ceil(moved / (firings * rate)))
+
+
+@njit(cache=True, error_model="numpy")
 def _cycles(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats) -> float:
     """Array cycles of all folds."""
     scale, batch, packs = p[SLOWDOWN], p[BATCH], p[PACKS]
@@ -88,12 +94,18 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, gi
         spill = kt > 1.0 and mt > 1.0
     spilled = np.ceil(out_elements * p[SUM_BYTES]) * (kt - 1.0) if spill else 0.0
     tiles_out = packs * mt * nt
+    stored = p[STORES] if p[STORES] >= 0.0 else out_pass
+    # what a load brings and a store takes: the compulsory bytes where a tile touches fewer (strides), and all of several results
+    mq, nq, kq = m[SIZE], min(p[N], n[SIZE]), min(p[K], k[SIZE])
+    a_tile = max(a_tile, np.ceil(a_pass * (mq * kq) / (p[M] * p[K] * packs)))
+    b_tile = max(b_tile, np.ceil(b_pass * (nq * kq) / (p[N] * p[K] * packs)))
+    out_tile = max(out_tile, np.ceil(stored * (mq * nq) / (p[M] * p[N] * packs)))
     if flow == OUTPUT_STATIONARY:  # sums of a tile that the array holds stay in its cells while k streams past
         wide = kt > 1.0 and not (order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS])
     else:
         wide = kt > 1.0 or k[SIZE] > p[ROWS]
     held = np.ceil(m[TILE_2] * n[TILE_2] * p[SUM_BYTES]) if wide else out_tile
-    held = max(held, out_tile) + np.ceil(p[EXTRA] / tiles_out)
+    held = max(held, out_tile) + np.ceil(p[EXTRA] * (mq * nq) / (p[M] * p[N] * packs))
     deep = 2.0 if p[DOUBLE] > 0.0 else 1.0
     need_a = a_tile * (deep if packs * mt * kt * a_again > 1.0 else 1.0)
     need_b = b_tile * (deep if packs * nt * kt * b_again > 1.0 else 1.0)
@@ -104,14 +116,18 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, gi
         excess = max(0.0, need_a - p[IFMAP]) + max(0.0, need_b - p[FILTER]) + max(0.0, need_out - p[OFMAP])
     if spill and p[EPILOGUE] > 0.0:
         excess = np.inf
-    out_moved = (p[STORES] if p[STORES] >= 0.0 else out_pass) + p[EXTRA]
+    out_moved = stored + p[EXTRA]
     if p[OVERLAPS] > 0.0:
         shared = max(0.0, out_elements - np.floor(p[OUT_LEAST] / p[OUT_BYTES]))
         out_moved = (p[STORES] if p[STORES] >= 0.0 else p[OUT_LEAST]) + p[EXTRA] + 2.0 * np.ceil(shared * p[SUM_BYTES])
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2.0 * spilled
     work = given if flow == ROW_STATIONARY else _cycles(flow, order, m, n, k, p)
     rate = p[BYTES_PER_CYCLE]
-    busy = moved / rate
+    busy = (
+        _transfers(packs * mt * kt * a_again, a_pass * a_again, rate) + _transfers(packs * nt * kt * b_again, b_pass * b_again, rate)
+        + _transfers(tiles_out, out_moved - p[EXTRA], rate) + _transfers(tiles_out, p[EXTRA], rate)
+        + 2.0 * _transfers(tiles_out * max(1.0, kt - 1.0), spilled, rate)
+    )  # fmt: skip
     if flow == OUTPUT_STATIONARY and kt > 1.0 and not wide:  # while a tile drains, no more k tiles are fetched than the buffers hold
         ramp = (p[ROWS] + p[COLUMNS] - 2.0) * p[SLOWDOWN]
         busy += tiles_out * max(0.0, ramp - deep * busy / (tiles_out * kt))

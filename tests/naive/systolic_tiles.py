@@ -6,6 +6,7 @@ extreme values of every index over the tile's own points, loads from watching wh
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product as combinations
 from math import ceil, prod
 
@@ -88,7 +89,7 @@ def walk(nest, shapes, groups, batch, choice, rows, columns):
 
 def score_twin(flow, order, m, n, k, p, given=0.0):
     """The kernel's score of one candidate, stated again in plain Python. Tables and parameters as the kernel's docstring says."""
-    (batch, _m, _n, _k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
+    (batch, size_m, size_n, size_k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
      sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs, overlaps) = p  # fmt: skip
     trips = {"m": m[0], "n": n[0], "k": k[0]}
     loops = ("mnk", "mkn", "nkm")[order]
@@ -109,7 +110,12 @@ def score_twin(flow, order, m, n, k, p, given=0.0):
     tiles_out = packs * trips["m"] * trips["n"]
     in_cells = flow == 0 and order == 0 and m[1] <= rows and n[1] <= columns
     wide = (trips["k"] > 1 and not in_cells) or (flow != 0 and k[1] > rows)
-    held = max(ceil(m[12] * n[12] * sum_bytes) if wide else 0, o_tile) + ceil(extra / tiles_out)
+    part = {g: min(1, Fraction(int(table[1]), int(whole))) for g, table, whole in (("m", m, size_m), ("n", n, size_n), ("k", k, size_k))}
+    leaving = stores if stores >= 0 else o_pass
+    a_tile = max(a_tile, ceil(int(a_pass) * part["m"] * part["k"] / int(packs)))
+    b_tile = max(b_tile, ceil(int(b_pass) * part["n"] * part["k"] / int(packs)))
+    o_tile = max(o_tile, ceil(int(leaving) * part["m"] * part["n"] / int(packs)))
+    held = max(ceil(m[12] * n[12] * sum_bytes) if wide else 0, o_tile) + ceil(int(extra) * part["m"] * part["n"] / int(packs))
     deep = 2 if double else 1
     need_a = a_tile * (deep if packs * trips["m"] * trips["k"] * a_again > 1 else 1)
     need_b = b_tile * (deep if packs * trips["n"] * trips["k"] * b_again > 1 else 1)
@@ -135,7 +141,13 @@ def score_twin(flow, order, m, n, k, p, given=0.0):
         out_moved = (stores if stores >= 0 else o_least) + extra + 2 * ceil(max(0, elements - o_least // o_bytes) * sum_bytes)
     moved = a_pass * a_again + b_pass * b_again + out_moved + 2 * spilled
     firings = packs * trips["m"] * trips["n"] * trips["k"]
-    busy = moved / rate
+    loads = {
+        "a": (packs * trips["m"] * trips["k"] * a_again, a_pass * a_again),
+        "b": (packs * trips["n"] * trips["k"] * b_again, b_pass * b_again),
+    }
+    sums = (tiles_out * max(1, trips["k"] - 1), spilled)
+    streams = [*loads.values(), (tiles_out, out_moved - extra), (tiles_out, extra), sums, sums]
+    busy = sum(times * ceil(size / (times * rate)) for times, size in streams)
     if flow == 0 and trips["k"] > 1 and not wide:
         busy += tiles_out * max(0, ramp * slow - deep * busy / firings)
     estimate = max(cycles, busy) + (a_tile + b_tile + o_tile) / rate
