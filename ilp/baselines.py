@@ -128,7 +128,11 @@ def depth_first(problem: Problem) -> tuple[int, ...]:
 def best_of_order(problem: Problem, capacity: int, order: Sequence[int], *, states: int = _STATES) -> Answer:
     """The best plan that runs ``order``: the problem with that order as its only one."""
     fixed = in_order(problem, order)
-    answer = solve(fixed, capacity, states=states)
+    answer = solve(fixed, capacity, states=states, method="downset")
+    if not answer.proven and answer.stopped != "interrupted":
+        gaps = solve(fixed, capacity, method="gap")
+        if gaps.plan is not None and (answer.plan is None or gaps.extra_bytes < answer.extra_bytes):
+            answer = gaps
     if answer.plan is None:
         return answer
     plan = Plan(tuple(order[index] for index in answer.plan.order), (0,) * len(problem.tasks), answer.plan.stays)

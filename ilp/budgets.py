@@ -23,6 +23,9 @@ _WIDTHS = (64, 2_048, 16_384)
 STATES = 400_000
 """States that the search for one capacity of one part may look at."""
 
+PLACEMENTS = 200_000
+"""Placements that the search for addresses may try at one capacity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peak:
@@ -81,9 +84,11 @@ def budgets(problem: Problem, *, states: int = STATES) -> Budgets:
     M_P is sought from below: the minimum peak of any order first (a bound, and a plan), then the least capacity above it at which that
     plan can be placed. Where the plan is placed at a proven minimum peak, M_P is proven.
     """
+    from ilp.placement import placed_lowest
+
     peak = minimum_peak(problem, states=states)
-    least, plan = _placed_least(problem, plan_of(problem, *peak.course), peak.bytes)
-    return Budgets(least_capacity(problem), least, peak.bound_bytes, plan, peak)
+    plan, found = placed_lowest(problem, plan_of(problem, *peak.course), effort=PLACEMENTS, at_least=peak.bytes)
+    return Budgets(least_capacity(problem), max(peak.bytes, found.height_bytes), peak.bound_bytes, plan, peak)
 
 
 def minimum_peak(problem: Problem, *, states: int = STATES) -> Peak:
@@ -163,28 +168,6 @@ def peak_bytes(problem: Problem, course: Course) -> int:
         most = max(most, problem.room(index, way, before | after))
         before = after
     return most
-
-
-def _placed_least(problem: Problem, plan: Plan, least: int) -> tuple[int, Plan]:
-    """The least capacity from ``least`` on at which ``plan`` was placed, and the placed plan.
-
-    Capacities are halved between one that failed and one that sufficed; first fit side by side always suffices.
-    """
-    from ilp.placement import placed
-
-    found = placed(problem, plan, least)
-    if found is not None:
-        return least, found
-    unit = _unit(problem)
-    low, high = least, least
-    while found is None:
-        low, high = high, high + max(unit, high // 16 // unit * unit)
-        found = placed(problem, plan, high)
-    while low + unit < high:
-        middle = low + max(unit, (high - low) // 2 // unit * unit)
-        tried = placed(problem, plan, middle)
-        low, high, found = (middle, high, found) if tried is None else (low, middle, tried)
-    return high, found
 
 
 def _unit(problem: Problem) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ilp.arena import fitted
+from ilp.atomic import least_capacity
 from ilp.baselines import baselines
 from ilp.problem import Answer, Plan, Problem
 from ilp.recount import recount
@@ -14,6 +15,9 @@ from ilp.solve import Progress, solve
 
 CUTS = (64, 32, 16, 8)
 """Where a plan finds no addresses, plans for a scratchpad that is smaller by one part in so many are tried in turn."""
+
+PLACEMENTS = 400_000
+"""Placements that the search for addresses may try for one plan: seconds."""
 
 
 def optimum(
@@ -39,9 +43,19 @@ def optimum(
         answer = replace(answer, plan=simple.plan, extra_bytes=simple.extra_bytes, method=f"{simple.name}: the search found none")
     if not placing or answer.plan is None or answer.placed:
         return answer
+    try:
+        return _placed(problem, answer, capacity, asked, progress)
+    except KeyboardInterrupt:
+        cut = fitted(problem, answer.plan, capacity)
+        return replace(_with(problem, answer, cut, capacity, ", spills added to find addresses"), stopped="interrupted")
+
+
+def _placed(problem: Problem, answer: Answer, capacity: int, asked: Mapping[str, Any], progress: Progress | None) -> Answer:
+    """The answer with addresses, of a plan that costs as little more as was found."""
     from ilp.placement import placed
 
-    found = placed(problem, answer.plan, capacity)
+    assert answer.plan is not None
+    found = placed(problem, answer.plan, capacity, effort=PLACEMENTS)
     if found is not None:
         return _with(problem, answer, found, capacity, "")
     if progress is not None:
@@ -50,10 +64,10 @@ def optimum(
     how = ", spills added to find addresses"
     for cut in CUTS if answer.stopped != "interrupted" else ():
         less = capacity - capacity // cut
-        if less < max(way.bytes for task in problem.tasks for way in task.ways):
+        if less < least_capacity(problem):
             break
         other = solve(problem, less, progress=progress, **asked)
-        found = placed(problem, other.plan, capacity) if other.plan is not None else None
+        found = placed(problem, other.plan, capacity, effort=PLACEMENTS) if other.plan is not None else None
         if found is not None:
             if recount(problem, found, capacity) < recount(problem, best, capacity):
                 best, how = found, f", solved for {less} bytes to find addresses"
