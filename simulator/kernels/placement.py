@@ -1,9 +1,13 @@
-"""Placing buffers of fixed lifetimes in a memory: depth-first search over placements in which each buffer rests on another or the floor.
+"""Placing buffers of fixed lifetimes: first fit, and a depth-first search over placements in which every buffer rests on another.
 
-Buffers are placed in the order of their addresses, so what is placed later never lies lower. The facts that keep the search small are
-those of Moffitt, "MiniMalloc" (ASPLOS 2023): only resting places are tried; a buffer that fits wholly below the one about to be placed goes
-first; what is still to be placed over a moment needs room above the lowest place that any of it can take; and lifetimes that fall apart
-are placed apart.
+From Moffitt, "MiniMalloc" (ASPLOS 2023): if there is a placement, there is one in which no buffer can be lowered, so only resting places
+are tried; what is still to be placed over a moment needs room above the lowest place that any of it can take; and lifetimes that have
+fallen apart are placed apart.
+
+Other than there, each node has two branches and the moments need not be filled evenly. A node takes a buffer below which nothing that is
+still to be placed fits. Either it lies at its resting place, beneath all that is still to be placed over its life; or it *waits*: something
+goes beneath it first. A buffer that waits lies no lower than the lowest top of what can go beneath it, and if nothing can, the branch is
+dead. Moments at which the search failed often gather weight, and buffers over heavy moments are taken earlier: it is to fail soon.
 """
 
 from __future__ import annotations
@@ -15,180 +19,264 @@ FOUND = 1
 NONE = 0
 OUT_OF_EFFORT = -1
 HIGHEST = 1 << 62
-LOW, HIGH, BASE, LAST, MARK, SPLIT, HEIGHT, AFTER, TOP, SECOND, OWNER, STATE = range(12)
-"""Columns of a frame: sections, least height and the buffer placed last at it, placements before it, where it splits (-1: not), the
-candidate tried last, the lowest and second lowest top of what is to be placed and whose the lowest is, and what it waits for."""
-NEW, FIRST_HALF, SECOND_HALF, CHOOSING = range(4)
+FIRST, END, SIZE, REST, WAIT, LEAST, ADDRESS = range(7)
+"""Rows of the table of buffers: sections alive, bytes, lowest place on what lies there, the place it waits at (-1: none), lower bound of
+its address in this branch, address (-1: not placed)."""
+AT, COUNT, LOW, HIGH, KIND, CHOSEN, MARK, HERE = range(8)
+"""Columns of a frame: where its list of buffers begins, its length, the sections that they live in, what it does, the buffer placed last,
+height of the trail when it began, and when it placed that buffer."""
+NEW, PARTS, CHOOSING = range(3)
 
 
 @njit(cache=True)
-def _split(low, high, first, end, address, reach):  # type: ignore[no-untyped-def]
-    """(buffers to be placed within sections ``low`` to ``high``, a section at which none of them is alive on both sides, or -1)."""
-    for section in range(low, high):
-        reach[section] = 0
-    left = 0
-    for buffer in range(len(first)):
-        if address[buffer] < 0 and first[buffer] >= low and end[buffer] <= high:
-            left += 1
-            reach[first[buffer]] = max(reach[first[buffer]], end[buffer])
-    until = -1
-    for section in range(low, high):
-        if reach[section] == 0:
-            continue
-        if until >= 0 and section >= until:
-            return left, section
-        until = max(until, reach[section])
-    return left, -1
-
-
-@njit(cache=True)
-def _look(frame, first, end, size, capacity, address, floor, load, lowest, heights):  # type: ignore[no-untyped-def]
-    """Resting heights of what a frame has to place, and its lowest tops; False if some moment has no room for all of it."""
-    low, high, base = frame[LOW], frame[HIGH], frame[BASE]
-    for section in range(low, high):
-        lowest[section] = HIGHEST
-    frame[TOP] = frame[SECOND] = HIGHEST
-    frame[OWNER] = -1
+def first_fit(first, end, size, address):  # type: ignore[no-untyped-def]
+    """Put each buffer in turn as low as it goes beside those before it; fills ``address`` and returns the height of all."""
+    height = np.int64(0)
+    met = np.zeros(len(size), np.int64)
     for buffer in range(len(size)):
-        if address[buffer] >= 0 or first[buffer] < low or end[buffer] > high:
-            continue
-        height = np.int64(0)
-        for section in range(first[buffer], end[buffer]):
-            height = max(height, floor[section])
-        heights[buffer] = height
-        place = max(height, base)
-        for section in range(first[buffer], end[buffer]):
-            lowest[section] = min(lowest[section], place)
-        top = height + size[buffer]
-        if top < frame[TOP]:
-            frame[SECOND], frame[TOP], frame[OWNER] = frame[TOP], top, buffer
-        elif top < frame[SECOND]:
-            frame[SECOND] = top
-    worst = np.int64(0)
+        count = 0
+        for other in range(buffer):
+            if first[other] < end[buffer] and first[buffer] < end[other]:
+                at = count
+                while at > 0 and address[met[at - 1]] > address[other]:
+                    met[at] = met[at - 1]
+                    at -= 1
+                met[at] = other
+                count += 1
+        place = np.int64(0)
+        for at in range(count):
+            if address[met[at]] - place >= size[buffer]:
+                break
+            place = max(place, address[met[at]] + size[met[at]])
+        address[buffer] = place
+        height = max(height, place + size[buffer])
+    return height
+
+
+@njit(cache=True)
+def _overlaps(table):  # type: ignore[no-untyped-def]
+    """For each buffer those alive at a moment of its life: ``over[begin[i]:begin[i + 1]]``."""
+    count = table.shape[1]
+    begin = np.zeros(count + 1, np.int64)
+    for one in range(count):
+        begin[one + 1] = begin[one]
+        for other in range(count):
+            if one != other and table[FIRST, one] < table[END, other] and table[FIRST, other] < table[END, one]:
+                begin[one + 1] += 1
+    over = np.zeros(begin[count], np.int32)
+    at = 0
+    for one in range(count):
+        for other in range(count):
+            if one != other and table[FIRST, one] < table[END, other] and table[FIRST, other] < table[END, one]:
+                over[at] = other
+                at += 1
+    return begin, over
+
+
+@njit(cache=True)
+def _part(items, low, high, table, weight, crossing, begins, part):  # type: ignore[no-untyped-def]
+    """Copy to ``part`` the unplaced buffers of the heaviest stretch of sections that no unplaced buffer leaves; (how many, low, high)."""
+    for section in range(low, high + 1):
+        crossing[section] = begins[section] = 0
+    for buffer in items:
+        if table[ADDRESS, buffer] < 0:
+            crossing[table[FIRST, buffer] + 1] += 1
+            crossing[table[END, buffer]] -= 1
+            begins[table[FIRST, buffer]] += 1
+    best, best_weight, best_low, best_high = 0, np.int64(-1), low, low
+    start, alive, inside, heaviest = low, 0, 0, np.int64(0)
+    for section in range(low, high + 1):
+        alive += crossing[section]
+        if alive == 0:
+            if inside and (heaviest > best_weight or (heaviest == best_weight and inside < best)):
+                best, best_weight, best_low, best_high = inside, heaviest, start, section
+            start, inside, heaviest = section, 0, np.int64(0)
+        if section < high:
+            inside += begins[section]
+            heaviest = max(heaviest, weight[section])
+    count = 0
+    for buffer in items:
+        if table[ADDRESS, buffer] < 0 and best_low <= table[FIRST, buffer] < best_high:
+            part[count] = buffer
+            count += 1
+    return count, best_low, best_high
+
+
+@njit(cache=True)
+def _bound(items, table, begin, over):  # type: ignore[no-untyped-def]
+    """Set the lower bounds of the addresses of ``items``; False if one that waits has nothing that could go beneath it."""
+    waiting = 0
+    for buffer in items:
+        if table[WAIT, buffer] >= table[REST, buffer]:
+            table[LEAST, buffer] = HIGHEST
+            waiting += 1
+        else:
+            table[LEAST, buffer] = table[REST, buffer]
+    changed = waiting > 0
+    while changed:
+        changed = False
+        for buffer in items:
+            if table[WAIT, buffer] < table[REST, buffer]:
+                continue
+            # What keeps it from sinking to its resting place begins below its top there; it lies above one such buffer.
+            bar = table[REST, buffer] + table[SIZE, buffer]
+            least = table[LEAST, buffer]
+            for at in range(begin[buffer], begin[buffer + 1]):
+                other = over[at]
+                if table[ADDRESS, other] < 0 and table[LEAST, other] < bar:
+                    least = min(least, table[LEAST, other] + table[SIZE, other])
+            if least < table[LEAST, buffer]:
+                table[LEAST, buffer] = least
+                changed = True
+    if waiting:
+        for buffer in items:
+            if table[LEAST, buffer] == HIGHEST:
+                return False
+    return True
+
+
+@njit(cache=True)
+def _fits(items, low, high, table, capacity, weight, load):  # type: ignore[no-untyped-def]
+    """Whether, over each section and above each height, there is room for what begins there; sorts ``items``, highest bound first."""
+    for at in range(1, len(items)):
+        buffer = items[at]
+        while at > 0 and table[LEAST, items[at - 1]] < table[LEAST, buffer]:
+            items[at] = items[at - 1]
+            at -= 1
+        items[at] = buffer
     for section in range(low, high):
-        if lowest[section] < HIGHEST:
-            worst = max(worst, lowest[section] + load[section])
-    return worst <= capacity
+        load[section] = 0
+    for buffer in items:
+        room = capacity - table[LEAST, buffer]
+        for section in range(table[FIRST, buffer], table[END, buffer]):
+            load[section] += table[SIZE, buffer]
+            if load[section] > room:
+                weight[section] += 1
+                return False
+    return True
 
 
 @njit(cache=True)
-def _next(frame, first, end, size, capacity, address, heights):  # type: ignore[no-untyped-def]
-    """The next candidate of a frame by (height, index), or -1; none above a place where another buffer fits wholly below it."""
-    low, high = frame[LOW], frame[HIGH]
+def _next(items, low, high, table, begin, over, weight, pull):  # type: ignore[no-untyped-def]
+    """The buffer to place next: of the lowest bound, less up to ``pull`` bytes for heavy sections, or what could go below that one."""
+    most = np.int64(1)
+    for section in range(low, high):
+        most = max(most, weight[section])
+    best = -1
+    best_key = np.int64(0)
+    for buffer in items:
+        heaviest = np.int64(0)
+        if pull > 0:
+            for section in range(table[FIRST, buffer], table[END, buffer]):
+                heaviest = max(heaviest, weight[section])
+        key = table[LEAST, buffer] - pull * heaviest // most
+        if best < 0 or key < best_key or (key == best_key and buffer < best):
+            best, best_key = buffer, key
     while True:
-        best = -1
-        for buffer in range(len(size)):
-            if address[buffer] >= 0 or first[buffer] < low or end[buffer] > high:
-                continue
-            at = heights[buffer]
-            if at < frame[HEIGHT] or (at == frame[HEIGHT] and buffer <= frame[AFTER]):
-                continue
-            if best < 0 or at < heights[best]:
-                best = buffer
-        if best < 0:
-            return -1
-        bar = frame[SECOND] if best == frame[OWNER] else frame[TOP]
-        if heights[best] >= bar:
-            return -1
-        frame[HEIGHT], frame[AFTER] = heights[best], best
-        if heights[best] + size[best] <= capacity:
+        below, top = -1, table[LEAST, best] + 1
+        for at in range(begin[best], begin[best + 1]):
+            other = over[at]
+            if table[ADDRESS, other] < 0 and table[LEAST, other] + table[SIZE, other] < top:
+                below, top = other, table[LEAST, other] + table[SIZE, other]
+        if below < 0:
             return best
+        best = below
 
 
 @njit(cache=True)
-def _undo(mark, placed, trail, saved, first, end, size, address, floor, load):  # type: ignore[no-untyped-def]
-    """Take back placements until ``mark`` are left; ``saved[0]`` is the height of the stack of floors that they covered."""
-    while placed > mark:
-        placed -= 1
-        buffer = trail[placed]
-        for section in range(end[buffer] - 1, first[buffer] - 1, -1):
-            floor[section] = saved[saved[0]]
-            saved[0] -= 1
-            load[section] += size[buffer]
-        address[buffer] = -1
-    return placed
+def _set(table, row, buffer, value, trail, height):  # type: ignore[no-untyped-def]
+    """Change the table so that it can be taken back; the height of the trail after it."""
+    trail[height, 0], trail[height, 1], trail[height, 2] = row, buffer, table[row, buffer]
+    table[row, buffer] = value
+    return height + 1
 
 
 @njit(cache=True)
-def place(first, end, size, sections, capacity, limit):  # type: ignore[no-untyped-def]
+def _undo(table, trail, height, mark):  # type: ignore[no-untyped-def]
+    """Take back all changes above ``mark``."""
+    while height > mark:
+        height -= 1
+        table[trail[height, 0], trail[height, 1]] = trail[height, 2]
+    return mark
+
+
+@njit(cache=True)
+def _put(buffer, items, child, table, begin, over, trail, height):  # type: ignore[no-untyped-def]
+    """Place a buffer where it rests, lift what overlaps it, and copy the others of ``items`` to ``child``; the height of the trail."""
+    height = _set(table, ADDRESS, buffer, table[REST, buffer], trail, height)
+    top = table[REST, buffer] + table[SIZE, buffer]
+    for at in range(begin[buffer], begin[buffer + 1]):
+        other = over[at]
+        if table[ADDRESS, other] < 0 and table[REST, other] < top:
+            height = _set(table, REST, other, top, trail, height)
+    count = 0
+    for other in items:
+        if other != buffer:
+            child[count] = other
+            count += 1
+    return height
+
+
+@njit(cache=True)
+def place(first, end, size, sections, capacity, limit, pull):  # type: ignore[no-untyped-def]
     """Addresses of buffers that live over sections ``first`` to ``end`` (excluded), at most ``limit`` placements tried.
 
-    Ties between buffers at one height are tried in the order in which they are given.
+    Args:
+        size: bytes, at least 1. Ties between buffers are tried in the order in which they are given.
+        pull: bytes by which a buffer over the heaviest section is taken earlier than its height says; 0: the lowest first.
 
     Returns:
         (``FOUND``, ``NONE`` (there is no placement) or ``OUT_OF_EFFORT``, addresses, placements tried).
     """
     count = len(size)
-    address = np.full(count, -1, np.int64)
-    floor = np.zeros(sections, np.int64)
-    load = np.zeros(sections, np.int64)
-    covered = 1
-    for buffer in range(count):
-        covered += end[buffer] - first[buffer]
-        for section in range(first[buffer], end[buffer]):
-            load[section] += size[buffer]
-    trail = np.zeros(count, np.int64)
-    saved = np.zeros(covered, np.int64)
-    scratch = np.zeros(sections, np.int64)
-    heights = np.zeros((2 * count + 2, count), np.int64)
-    frames = np.zeros((2 * count + 2, 12), np.int64)
-    placed = 0
-    tried = 0
-    frames[0, HIGH] = sections
-    frames[0, LAST] = -1
-    depth = 0
-    answer = -2  # what the frame above has just answered; -2: it was not asked yet
+    table = np.zeros((7, count), np.int64)
+    table[FIRST], table[END], table[SIZE] = first, end, size
+    table[WAIT], table[ADDRESS] = -1, -1
+    begin, over = _overlaps(table)
+    weight = np.zeros(sections, np.int64)
+    scratch = np.zeros((2, sections + 1), np.int64)
+    # Every list is shorter than the one below it; a buffer waits once, and once more each time that it was lifted.
+    lists = np.zeros(count * (count + 1) // 2 + count + 1, np.int32)
+    trail = np.zeros((2 * len(over) + 2 * count + 1, 3), np.int64)
+    frames = np.zeros((count + 2, 8), np.int64)
+    lists[:count] = np.arange(count)
+    frames[0, COUNT], frames[0, HIGH] = count, sections
+    depth, height, tried, answer = 0, 0, 0, FOUND
     while depth >= 0:
         frame = frames[depth]
-        if frame[STATE] == NEW:
-            frame[MARK] = placed
-            left, at = _split(frame[LOW], frame[HIGH], first, end, address, scratch)
-            frame[SPLIT] = at
-            if left == 0:
-                answer = FOUND
+        items, child = lists[frame[AT] : frame[AT] + frame[COUNT]], lists[frame[AT] + frame[COUNT] :]
+        low, high, length = frame[LOW], frame[HIGH], frame[COUNT] - 1
+        if frame[KIND] == NEW:
+            frame[MARK] = frame[HERE] = height
+            frame[CHOSEN] = -1
+        if frame[KIND] == NEW or (frame[KIND] == PARTS and answer == FOUND):
+            length, low, high = _part(items, low, high, table, weight, scratch[0], scratch[1], child)
+            frame[KIND] = PARTS if frame[KIND] == PARTS or length < frame[COUNT] else CHOOSING
+            answer = FOUND if length == 0 or frame[KIND] == PARTS else NONE
+            if length == 0:
                 depth -= 1
                 continue
-            if at >= 0:
-                frame[STATE] = FIRST_HALF
-                low, high, base, last = frame[LOW], at, frame[BASE], frame[LAST]
-            elif not _look(frame, first, end, size, capacity, address, floor, load, scratch, heights[depth]):
-                answer = NONE
-                depth -= 1
-                continue
-            else:
-                frame[STATE] = CHOOSING
-                frame[HEIGHT], frame[AFTER] = frame[BASE], frame[LAST]
-                answer = NONE
-                low = high = base = last = -1
-        elif frame[STATE] == FIRST_HALF and answer == FOUND:
-            frame[STATE] = SECOND_HALF
-            low, high, base, last = frame[SPLIT], frame[HIGH], frame[BASE], frame[LAST]
-        elif frame[STATE] != CHOOSING or answer == FOUND:
+        elif answer == FOUND or frame[KIND] == PARTS:
             if answer != FOUND:
-                placed = _undo(frame[MARK], placed, trail, saved, first, end, size, address, floor, load)
+                height = _undo(table, trail, height, frame[MARK])
             depth -= 1
             continue
-        if frame[STATE] == CHOOSING:
-            placed = _undo(frame[MARK], placed, trail, saved, first, end, size, address, floor, load)
-            best = _next(frame, first, end, size, capacity, address, heights[depth])
-            if best < 0:
-                answer = NONE
+        if frame[KIND] == CHOOSING:
+            length = frame[COUNT] - 1
+            height = _undo(table, trail, height, frame[HERE])
+            if frame[CHOSEN] >= 0:
+                height = _set(table, WAIT, frame[CHOSEN], table[REST, frame[CHOSEN]], trail, height)
+                frame[HERE] = height
+            if not (_bound(items, table, begin, over) and _fits(items, low, high, table, capacity, weight, scratch[0])):
+                height = _undo(table, trail, height, frame[MARK])
                 depth -= 1
                 continue
+            if tried == limit:
+                return OUT_OF_EFFORT, table[ADDRESS].copy(), tried
             tried += 1
-            if tried > limit:
-                return OUT_OF_EFFORT, address, tried
-            height = heights[depth, best]
-            address[best] = height
-            trail[placed] = best
-            placed += 1
-            for section in range(first[best], end[best]):
-                saved[0] += 1
-                saved[saved[0]] = floor[section]
-                floor[section] = height + size[best]
-                load[section] -= size[best]
-            low, high, base, last = frame[LOW], frame[HIGH], height, best
+            frame[CHOSEN] = _next(items, low, high, table, begin, over, weight, pull)
+            height = _put(frame[CHOSEN], items, child, table, begin, over, trail, height)
         depth += 1
         above = frames[depth]
-        above[LOW], above[HIGH], above[BASE], above[LAST], above[STATE] = low, high, base, last, NEW
-    return answer, address, tried
+        above[AT], above[COUNT], above[LOW], above[HIGH], above[KIND] = frame[AT] + frame[COUNT], length, low, high, NEW
+    return answer, table[ADDRESS].copy(), tried
