@@ -176,8 +176,8 @@ def _summed(
             actions[action] = actions.get(action, 0.0) + count
         for what, cycles in part.breakdown.items():
             breakdown[what] = max(breakdown.get(what, 0), cycles)
-    moved = sum(s.repeat * move.bytes for stage in stages for s in stage.segments for move in s.transfers)
-    breakdown[f"memory {memory}"] = ceil(port_cycles(moved))
+    firings = [(s.repeat, sum([move.bytes for move in s.transfers])) for stage in stages for s in stage.segments if s.transfers]
+    breakdown[f"memory {memory}"] = sum([repeat * ceil(port_cycles(nbytes)) for repeat, nbytes in firings])  # all cores wait for one port
     breakdown[NOC] = sum(stage.cycles for stage in stages if stage.unit == noc.resource)
     actions[noc.action] = float(linked_bytes(stages, noc) + copies)
     longest = max(part.cycles_estimate for part in parts)
