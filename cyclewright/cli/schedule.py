@@ -6,17 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cyclewright.cli.app import INTERRUPTED
 from cyclewright.cli.options import checked_outputs, json_option, output_option, read_dims
 from cyclewright.cli.text import heading, pairs, print_json, say_written, table
 from hwspecs.vocabulary.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from cyclewright.scheduling import Scheduled
 
 _HELP = """The order, residency, addresses and spills with which MODEL moves least off chip through a scratchpad, with a certificate.
 
@@ -25,20 +23,28 @@ Examples:
   cyclewright schedule densenet121 --budget M_H
   cyclewright schedule inception-v3 --scratchpad "2.5 MiB" --weights --json
   cyclewright schedule densenet121 --scratchpad "2 MiB" --compare -o plan.html -o plan.yaml
+  cyclewright schedule resnet50 --hw edge-npu --scratchpad "2 MiB"
   cyclewright schedule --replay plan.yaml
   cyclewright schedule --buffers buffers.csv --scratchpad "1 MiB"
 
 Operators and tensors are atomic: while an operator runs, all its operands and results lie in the scratchpad, whole, and nothing is fused
-(the problem of arXiv 2311.18246). Extra bytes are what moves beyond the compulsory: one load of what enters, one store of what leaves.
+(the problem of arXiv 2311.18246). With --hw an operator brings the tiles of its mapping instead, and what stays lies beside them. Extra
+bytes are what moves beyond the compulsory: one load of what enters, one store of what leaves.
 
 Budgets: M_R is what the largest operator needs, M_P the least with which nothing extra moves, M_H lies half way. Ctrl-C gives the best
 plan so far and exits with 130.
 """
+_ATOMIC = (
+    "budget", "weights", "in_place", "concat_views", "explicit_padding", "split_attention", "method", "solver", "nodes", "seconds",
+    "compare",
+)  # fmt: skip
+"""Options that have no meaning with hardware."""
 _COUNT = click.IntRange(min=1)
 
 
 @click.command(help=_HELP, short_help="The memory plan that moves least off chip.")
 @click.argument("model", required=False)
+@click.option("--hw", "hardware", metavar="HW", help="Map onto a device first: operators are cut into tiles and fused as `run` does.")
 @click.option("--scratchpad", metavar="SIZE", help='Bytes of scratchpad: "2 MiB".')
 @click.option("--budget", metavar="NAME", help="M_R, M_H or M_P instead.  [default: M_R]")
 @click.option("--weights", is_flag=True, help="Weights and caches take part, not activations alone.")
@@ -76,6 +82,10 @@ def schedule(ctx: click.Context, /, model: str | None, plan_file: str | None, bu
         return
     if model is None:
         raise ArgumentError("no model is given", where="schedule", hint="give MODEL, --replay FILE or --buffers FILE.csv")
+    if options["hardware"] is not None:
+        _on_hardware(model, options)
+        return
+    del options["hardware"]
     outputs = checked_outputs(options.pop("outputs"), "schedule")
     as_json = options.pop("as_json")
     compare = options.pop("compare") or any(path.suffix.lower() == ".html" for path in outputs)
@@ -90,7 +100,7 @@ def schedule(ctx: click.Context, /, model: str | None, plan_file: str | None, bu
     if as_json:
         print_json(document)
     else:
-        show(found, document)
+        show(document)
     say_written(outputs)
     if found.answer.stopped == "interrupted":
         click.echo("interrupted: this is the best plan so far", err=True)
@@ -118,7 +128,33 @@ class Line:
             click.echo(f"\r\x1b[K{text[:110]}", nl=False, err=True)
 
 
-def show(found: Scheduled, document: dict[str, Any]) -> None:
+def _on_hardware(model: str, options: dict[str, Any]) -> None:
+    """Schedule a mapped graph."""
+    given = [name for name in _ATOMIC if options[name] not in (None, False)]
+    if given:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise ArgumentError("the option belongs to the problem without hardware", where=flag, hint="leave it out, or leave --hw out")
+    outputs = checked_outputs(options["outputs"], "schedule")
+    from cyclewright.outputs import render_schedule, write_all
+    from cyclewright.scheduling_mapped import schedule_on
+
+    settings = {name: options[name] for name in ("phase", "batch", "context", "tokens", "unknown_op")}
+    form = options["format"] if click.get_current_context().get_parameter_source("format") is not ParameterSource.DEFAULT else None
+    settings |= {"format": form, "dims": read_dims(options["dims"]) or None}
+    with Line() as progress:
+        found = schedule_on(
+            model, options["hardware"], scratchpad=options["scratchpad"], width=options["states"], progress=progress, **settings
+        )
+    document = found.as_dict()
+    write_all([(path, render_schedule(document, path)) for path in outputs])
+    if options["as_json"]:
+        print_json(document)
+    else:
+        show(document)
+    say_written(outputs)
+
+
+def show(document: dict[str, Any]) -> None:
     """The headline, what is spilled, and the traffic by scheme."""
     from cyclewright.plots.plan_wording import headline, title_of
 

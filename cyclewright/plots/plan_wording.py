@@ -20,6 +20,10 @@ def size(value: float) -> str:
 def title_of(document: Mapping[str, Any]) -> str:
     """Model, settings and scratchpad in one line."""
     settings = document["settings"]
+    if document.get("hardware"):
+        words = [f"{name} {settings[name]}" for name in ("phase", "batch", "context", "tokens") if settings.get(name) not in (None, 1)]
+        told = f" ({', '.join(words)})" if words else ""
+        return f"{document['model']}{told} on {document['hardware']}, {size(document['scratchpad_bytes'])}"
     words = [str(settings.get("format", ""))] if settings.get("format") else []
     words += [f"{name} {settings[name]}" for name in ("phase", "batch", "context", "tokens") if settings.get(name) not in (None, 1)]
     words.append("activations and weights" if settings.get("weights") else "activations")
@@ -47,6 +51,8 @@ def headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         texts = [f"{name} {size(known[key])}" for name, key in (("M_R", "m_r_bytes"), ("M_H", "m_h_bytes"), ("M_P", "m_p_bytes"))]
         lines.append(("budgets", ", ".join(texts) + least))
     placed = "every tensor has an address" if document["placed"] else "no addresses"
+    if document.get("latency_s"):
+        lines.append(("latency", f"{format_quantity(document['latency_s'], 's')} if it is played"))
     lines.append(("scratchpad", f"{document['scratchpad_bytes']:,} bytes; {placed}"))
     if joined := document.get("joined"):
         rest = "" if joined["in_one_piece"] == joined["tensors"] else "; the others are read part by part"

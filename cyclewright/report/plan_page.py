@@ -24,12 +24,14 @@ def render_plan(document: Mapping[str, Any]) -> str:
     if document["baselines"]:
         parts.append(section("traffic", "Traffic by scheme", _traffic(document)))
         links.append(("traffic", "Traffic"))
-    parts.append(section("moves", "What moves beyond the compulsory", _moves(document)))
+    if not document.get("hardware"):
+        parts.append(section("moves", "What moves beyond the compulsory", _moves(document)))
+        links.append(("moves", "What moves"))
     parts.append(
         section("steps", "Steps", details(f"{len(document['plan']['operators'])} operators in the order of the plan", _steps(document)))
     )
     parts.append(section("again", "Make this plan again", f'<pre tabindex="0"><code>{esc(command(document))}</code></pre>'))
-    links += [("moves", "What moves"), ("steps", "Steps"), ("again", "Reproduce")]
+    links += [("steps", "Steps"), ("again", "Reproduce")]
     navigation = "".join(f'<a href="#{identifier}">{esc(name)}</a>' for identifier, name in links)
     title = f"Memory plan of {title_of(document)}"
     return f"""<!DOCTYPE html>
@@ -91,6 +93,12 @@ def _map(document: Mapping[str, Any]) -> str:
         "operands that one operator alone uses. A red bar at the end of a block: it is stored, to be fetched later; at the beginning: it "
         "was fetched again. The pointer on a block names it."
     )
+    if document.get("hardware"):
+        caption = (
+            "Across: operators in the order in which they run, repeated layers once. Up: addresses of the on-chip memory. A block is a "
+            "tensor that stays from one operator to another, in the colour of the kind of operator that makes it; tiles of the running "
+            "operator use what is left beside them. The pointer on a block names it."
+        )
     return figure(plan_scene(document, heading=False), plan_scene(document, width=_NARROW, heading=False), caption)
 
 
@@ -123,16 +131,18 @@ def _steps(document: Mapping[str, Any]) -> str:
         [count(step), breakable(row["name"]), esc(row["kind"]), count(row["bytes"])]
         for step, row in enumerate(document["plan"]["operators"])
     ]
-    return table(["Step", "Operator", "Kind", "Operands and results, bytes"], rows, label="Steps")
+    return table(["Step", "Operator", "Kind", "Room that it needs, bytes"], rows, label="Steps")
 
 
 def command(document: Mapping[str, Any]) -> str:
     """The command line that makes the plan again; a comment where it was made from a graph of a Python program."""
     settings = document["settings"]
+    hardware = settings.get("hardware")
     if not settings.get("model"):
         return "# the model is an object of a Python program: no command line makes this plan again"
     words = ["cyclewright", "schedule", str(settings["model"]), "--scratchpad", f"{document['scratchpad_bytes']} B"]
-    defaults = {"batch": 1, "format": "int8", "unknown_op": "refuse"}
+    words += ["--hw", str(hardware)] if hardware else []
+    defaults = {"batch": 1, "format": None if hardware else "int8", "unknown_op": "refuse"}
     flags = ("weights", "in_place", "concat_views", "explicit_padding", "split_attention")
     words += [f"--{name.replace('_', '-')}" for name in flags if settings.get(name)]
     for name in ("phase", "batch", "context", "tokens", "format", "unknown_op"):

@@ -225,3 +225,28 @@ def test_the_page_stands_alone_and_its_command_makes_the_plan_again(tmp_path: Pa
     first, second = (json.loads((tmp_path / name).read_text("utf-8"))["plan"] for name in ("a.json", "b.json"))
     assert first == second
     assert (tmp_path / "a.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_with_hardware_the_plan_is_that_of_the_mapped_graph_and_a_run_costs_what_it_says(tmp_path: Path) -> None:
+    from cyclewright.scheduling_mapped import schedule_on
+
+    done = cli("schedule", "resnet18", "--hw", "edge-npu", "--json", "-o", "a.html")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    trivial = cw.run("resnet18", "edge-npu")
+    assert document["lower_bound_bytes"] <= document["extra_bytes"] <= trivial.extra_bytes
+    assert document["compulsory_bytes"] == trivial.compulsory_bytes
+    for stay in document["plan"]["stays"]:
+        assert 0 <= stay["address"] <= document["scratchpad_bytes"] - stay["bytes"]
+        assert 0 <= stay["first"] <= stay["last"] < len(document["plan"]["operators"])
+    tight = schedule_on("resnet18", "edge-npu", scratchpad="1 MiB")
+    assert tight.scratchpad_bytes == 1 << 20
+    assert tight.extra_bytes >= document["extra_bytes"]
+    assert (tmp_path / "a.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("option", [("--weights",), ("--budget", "M_R"), ("--compare",), ("--seconds", "1")], ids=" ".join)
+def test_options_of_the_problem_without_hardware_are_refused_with_it(option: tuple[str, ...]) -> None:
+    done = cli("schedule", "resnet18", "--hw", "edge-npu", *option)
+    assert done.exit_code == 2
+    assert option[0] in done.stderr
