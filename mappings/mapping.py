@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -178,11 +178,11 @@ class _Run:
     def notes(self) -> tuple[str, ...]:
         """One line per reason for a fallback, and one for the operators of which only the bytes are counted."""
         notes = [
-            f"{_several(names)} on unit {to!r} because {unit!r} cannot run {'it' if len(names) == 1 else 'them'}: {reason}"
+            f"{several(names)} on unit {to!r} because {unit!r} cannot run {'it' if len(names) == 1 else 'them'}: {reason}"
             for (unit, to, reason), names in self._fallbacks.items()
         ]
         if self._bytes_only:
-            notes.append(f"{_several(self._bytes_only)} by bytes only: what is computed there is not known and not counted")
+            notes.append(f"{several(self._bytes_only)} by bytes only: what is computed there is not known and not counted")
         return tuple(notes)
 
     def _new(self, operator: Operator, tensors: Mapping[str, Tensor]) -> MappedOperator:
@@ -274,6 +274,7 @@ class _Run:
         )
 
 
-def _several(names: list[str]) -> str:
+def several(names: Sequence[str]) -> str:
+    """``3 operators (a, b, c)``; of more than four names the first four and how many more there are."""
     shown = ", ".join(names[:_SHOWN_NAMES]) + (f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else "")
     return f"{len(names)} operator{'s' if len(names) != 1 else ''} ({shown})"

@@ -12,9 +12,10 @@ from ilp.lifetimes import Compulsory, Lifetimes, compulsory, lifetimes
 from ilp.replay import check
 from ilp.schedule import Schedule
 from mappings.dataflow import MappedGraph
+from mappings.mapping import several
 from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.dram import Commands
-from simulator.energy import STATIC, EnergyModel
+from simulator.energy import STATIC, EnergyModel, energy_leaf
 from simulator.memory import live_off_chip, live_on_chip
 from simulator.over_time import Course, Later
 from simulator.ports import Ports, overdriven, summary
@@ -206,14 +207,20 @@ class _Run:
     def _warnings(self, rows: list[Row], latency: float, energy: float, peak: int, room: int) -> tuple[str, ...]:
         hardware = self.hardware
         notes = dict.fromkeys((*self.mapped.graph.notes, *self.mapped.notes))
+        said: dict[str, dict[str, None]] = {}  # many operators have the same to say: one line for all of them
         for row in rows:
-            notes.update(dict.fromkeys(f"{row.step.item.operator}: {note}" for note in row.step.alternative.notes))
+            for note in row.step.alternative.notes:
+                said.setdefault(note, {})[row.step.item.operator] = None
+        notes.update(
+            dict.fromkeys(f"{next(iter(names)) if len(names) == 1 else several(tuple(names))}: {note}" for note, names in said.items())
+        )
         if peak > room:
             scale = "GB" if room >= 10**9 else "MB" if room >= 10**6 else "KB"
             needs, has = (format_quantity(size, scale, digits=6) for size in (peak, room))
             notes[f"does not fit: needs {needs} of {has} off chip"] = None
         if self.energy.missing:
-            notes[f"the spec gives no energy for {', '.join(sorted(self.energy.missing))}: counted as zero"] = None
+            leaves = ", ".join(sorted({energy_leaf(action, hardware) for action in self.energy.missing}))
+            notes[f"the spec gives no energy for {leaves}: counted as zero"] = None
         if hardware.max_power_w is not None and latency > 0 and energy / latency > hardware.max_power_w:
             limit = f"the board limit of {hardware.max_power_w:g} W"
             notes[f"average power {energy / latency:.1f} W is above {limit}: clocks would drop"] = None

@@ -100,3 +100,13 @@ def add(total: dict[str, float], part: Mapping[str, float], times: float = 1.0) 
     """Add ``times`` x ``part`` to ``total``, by component."""
     for component, joules in part.items():
         total[component] = total.get(component, 0.0) + times * joules
+
+
+def energy_leaf(action: str, hardware: Hardware) -> str:
+    """The path of the spec's leaf that would price ``action``: ``vector.vector.int8`` is ``unit.vector.energy.vector.int8``."""
+    owner, _, what = action.partition(".")
+    if owner in hardware.units:
+        return f"unit.{owner}.energy.{what}"
+    if owner in hardware.links:
+        return f"link.{owner}.energy"
+    return f"memory.{owner}.{what.partition('.')[0]}_energy"

@@ -144,8 +144,18 @@ def test_warnings_power_energy_and_fit():
     text = "\n".join(result.warnings)
     assert "does not fit: needs 10.2 KB of 10 KB off chip" in text
     assert "above the board limit of 1 W" in text
-    assert "no energy for array.mac.int8" in text
+    assert "no energy for unit.array.energy.mac.int8" in text
     assert run(straight(tensors, operators, ["y"])).warnings == ()
+
+
+def test_what_many_operators_say_alike_is_said_once():
+    tensors = [tensor(name, 100) for name in ("x", "y", "z", "v")]
+    operators = [mapped_operator(f"op{n}", {a: 100}, {b: 100}, macs=10) for n, (a, b) in enumerate(("xy", "yz", "zv"))]
+    noted = [
+        replace(operator, alternatives=tuple(replace(item, notes=notes) for item in operator.alternatives))
+        for operator, notes in zip(operators, (("alike",), ("alike", "alone"), ("alike",)), strict=True)
+    ]
+    assert run(straight(tensors, noted, ["v"])).warnings == ("3 operators (op0, op1, op2): alike", "op1: alone")
 
 
 def test_roofline_by_hand():
@@ -261,9 +271,10 @@ def test_laws_on_random_graphs(seed):
 def test_a_memory_without_an_energy_is_warned_about_and_one_of_zero_is_not():
     tensors, operators = [tensor("x", 100), tensor("y", 100)], [mapped_operator("op", {"x": 100}, {"y": 100}, macs=10_000)]
     device = hardware()
+    reading, writing = "memory.dram.read_energy", "memory.dram.write_energy"  # what to write into the spec
     silent = replace(device.memories["dram"], read_energy_j_per_byte=0.0, write_energy_j_per_byte=0.0)
-    for unpriced, words in (((), []), (("read",), ["dram.read.byte"]), (("read", "write"), ["dram.read.byte", "dram.write.byte"])):
+    for unpriced, words in (((), []), (("read",), [reading]), (("read", "write"), [reading, writing])):
         memories = {**device.memories, "dram": replace(silent, unpriced=unpriced)}
         text = " ".join(run(straight(tensors, operators, ["y"], replace(device, memories=memories))).warnings)
-        assert [word for word in ("dram.read.byte", "dram.write.byte") if word in text] == words
+        assert [word for word in (reading, writing) if word in text] == words
         assert ("counted as zero" in text) == bool(words)
