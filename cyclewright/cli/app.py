@@ -25,11 +25,13 @@ class Application(click.Group):
     """
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that ``args`` names; an unknown one gets a suggestion."""
+        """The command that ``args`` names; an unknown one gets a suggestion, an option that takes one value and is given two an error."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             raise click.UsageError(f"unknown command {name!r}; {did_you_mean(name, self.list_commands(ctx))}", ctx)
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        _check_repeats(ctx, *found)
+        return found
 
     def main(
         self,
@@ -59,6 +61,21 @@ class Application(click.Group):
         except Exception as error:
             sys.exit(_report(error))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_repeats(outer: click.Context, name: str | None, command: click.Command | None, args: list[str]) -> None:
+    """Refuse a second value for an option that takes one: click by itself drops the first without a word.
+
+    Raises:
+        click.UsageError: an option is given twice, or the options cannot be parsed.
+    """
+    if command is None or isinstance(command, click.Group) or outer.resilient_parsing:
+        return
+    context = click.Context(command, parent=outer, info_name=name)
+    _, _, order = command.make_parser(context).parse_args(args=list(args))
+    for option in order:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count) and order.count(option) > 1:
+            raise click.UsageError(f"{option.opts[-1]} is given {order.count(option)} times; give it once", context)
 
 
 def _report(error: Exception) -> int:

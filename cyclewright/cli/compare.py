@@ -85,7 +85,7 @@ def _results(
     if len(what) != 1:
         raise ArgumentError(f"{len(what)} models are given", where="compare", hint="give one model, and --hw once per device")
     if (wanted == 2 and len(hardware) < 2) or (wanted == 1 and len(hardware) != 1):
-        raise ArgumentError(f"{len(hardware)} devices are given", where="--hw", hint=_HOW_MANY)
+        raise ArgumentError(f"{len(hardware)} device{'s are' if len(hardware) != 1 else ' is'} given", where="--hw", hint=_HOW_MANY)
     from cyclewright.api import run
 
     return [run(what[0], name, overrides=overrides, **settings) for name in hardware]
