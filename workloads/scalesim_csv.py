@@ -225,7 +225,8 @@ def _add_conv(builder: GraphBuilder, name: str, sizes: tuple[int, ...], reader: 
         outputs = -(-(size - window + stride) // stride)
         pads.append((0, (outputs - 1) * stride + window - size if (size - window) % stride else 0))
     if depthwise:
-        reader.notes.append(f"{name}: depthwise, because its name holds DP: {channels} layers of one channel and {filters} filters each")
+        each = f"{filters} filter{'s' if filters != 1 else ''} each"
+        reader.notes.append(f"{name}: depthwise, because its name holds DP: {channels} layers of one channel and {each}")
     builder.input(f"{name}.ifmap", (1, channels, height, width))
     builder.weight(f"{name}.filter", (filters * groups, channels // groups, down, right))
     builder.output(builder.conv(f"{name}.ifmap", f"{name}.filter", f"{name}.ofmap", strides=strides, pads=pads, groups=groups, name=name))

@@ -67,7 +67,8 @@ def sparsify(graph: OperatorGraph, sparsity: str | Sparsity | Sequence[SparsityR
     for m, left in run.left.items():
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
         pattern = next(rule.pattern.pattern for rule in rules if rule.pattern.m == m)
-        note = f"sparsity {pattern}: {len(left)} weights stay dense because {m} does not divide the reduced axis ({shown})"
+        stay = "weights stay" if len(left) != 1 else "weight stays"
+        note = f"sparsity {pattern}: {len(left)} {stay} dense because {m} does not divide the reduced axis ({shown})"
         notes = (*notes, note)
     text = sparsity if isinstance(sparsity, str) else ", ".join(rule.pattern.pattern for rule in rules)
     return replace(changed, notes=notes, meta={**graph.meta, "sparsity": text})
