@@ -225,7 +225,7 @@ def _buffers(path: str, model: str | None, options: dict[str, Any]) -> None:
     from cyclewright.outputs import write_all
     from cyclewright.scheduling import read_capacity
 
-    found = place(path, read_capacity(options["scratchpad"], None))
+    found = place(path, read_capacity(options["scratchpad"], None), effort=options["states"])
     write_all([(target, found.csv_bytes()) for target in outputs])
     if options["as_json"]:
         print_json(found.as_dict())
