@@ -86,7 +86,7 @@ def layers_of(item: MappedOperator, operator: Operator, tensors: Mapping[str, Te
     Args:
         roots: output of a view to the tensor whose bytes it names; the layer calls tensors by these.
     """
-    if operator.kind not in KINDS or len(operator.outputs) != 1 or item.executed_macs != item.macs:
+    if operator.kind not in KINDS or len(operator.outputs) != 1:
         return ()
     if tensors[operator.outputs[0]].alias_of is not None or operator.read_bytes:
         return ()

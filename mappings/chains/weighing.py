@@ -58,7 +58,7 @@ class Plan:
         moved: tensor to off-chip bytes, loads and the store.
         busiest: cycles of the unit or memory port that works longest; ``estimate``: of the whole chain.
         excess: bytes by which the scratchpad is too small.
-        executed_macs: recomputed ones counted again.
+        executed_macs: recomputed ones counted again, skipped ones not.
     """
 
     tiling: Tiling
@@ -172,7 +172,7 @@ def _weighed(chain: Chain, cut: Tiling, chunks: tuple[int, ...]) -> Plan:
         filters += chain.depth * chunk_bytes(layer, parts) if parts else sum(layer.fixed.values())
         rings[layer.out] = _ring(chain, layer, cut, result, bool(parts))
         lines += band.bytes(band.lines, layer.image_bytes)
-        macs += layer.item.macs * band.total // band.whole
+        macs += ceil(layer.item.macs * band.total // band.whole * result.executed)
     last = chain.layers[-1]
     band = cut.bands[last.out]
     moved[last.out] = chain.images * sum(count * band.bytes(points, last.image_bytes) for count, points in band.made)

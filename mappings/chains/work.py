@@ -19,7 +19,8 @@ from mappings.systolic.folds import INPUT, OUTPUT, WEIGHT, Flow, folds, sram_cou
 from mappings.systolic.packing import side_by_side
 from mappings.systolic.problem import Product
 from mappings.systolic.setting import Setting, setting_of
-from mappings.systolic.tiles import ACCUMULATOR_BYTES, flows_for
+from mappings.systolic.skipping import streams
+from mappings.systolic.tiles import ACCUMULATOR_BYTES, NO_STREAMS, flows_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,12 @@ class Done:
     Attributes:
         steps: firings (repeat, cycles) of each step in order; the first fires once per tile and chunk of weights, the others per tile.
         sum_bytes: bytes per point of unfinished sums that lie in the scratchpad while a tile is made; 0 where there are none.
+        executed: share of the multiplications that are executed.
     """
 
     steps: tuple[Runs, ...]
     sum_bytes: int
+    executed: float = 1.0
 
     def cycles(self, step: int) -> int:
         """Cycles of a step over all tiles."""
@@ -92,7 +95,7 @@ class ArrayWork:
     """Work of a systolic array, with the vector work after the product; cycles by the folds of ``mappings.systolic.folds``.
 
     A tile is a product of its share of M by N by K (``batch`` of them for groups, side by side where the spec packs them); it takes the
-    dataflow of fewest cycles over all tiles.
+    dataflow of fewest cycles over all tiles. Where the array skips zeros of what streams, a stream takes its expected steps.
     """
 
     def __init__(self, layer: Layer, product: Product, setting: Setting, flows: tuple[Flow, ...]) -> None:
@@ -103,6 +106,7 @@ class ArrayWork:
         packed = setting.depthwise == "diagonal" and product.batch > 1 and layer.operator.kind == "conv"
         self._packs = {flow.name: side_by_side(product, flow, setting.array) if packed else 1 for flow in flows}
         self.chunks = -(-self.n // setting.array.columns) if product.batch == 1 else 1
+        self.streams = streams(product, layer.operator, layer.tensors, setting.skipping) if setting.skipping else NO_STREAMS
         self._after = sum(setting.cycles(nest, layer.operator, layer.tensors) * share for nest, share in product.epilogue.nests)
         self._done: dict[tuple[int, Runs, int], tuple[Flow, Done]] = {}
 
@@ -124,8 +128,13 @@ class ArrayWork:
             assert best is not None
             steps = (best[2], _shared(self._after, band, self.layer)) if self.layer.epilogue else (best[2],)
             sums = ceil(self.product.batch * self.m * self.n * ACCUMULATOR_BYTES / band.whole) if best[0][1] else 0
-            found = self._done[band.whole, band.made, chunks] = best[1], Done(steps, sums)
+            found = self._done[band.whole, band.made, chunks] = best[1], Done(steps, sums, self._executed(best[1]))
         return found
+
+    def _executed(self, flow: Flow) -> float:
+        """Share of the multiplications that are executed in a dataflow."""
+        steps = self.streams.get(flow.time)
+        return 1.0 if steps is None else steps.density
 
     def _sizes(self, chunks: int) -> list[int]:
         """n of each chunk: equal ones, the last one smaller."""
@@ -155,7 +164,9 @@ class ArrayWork:
         size = {"m": m, "n": n * pack, "k": self.k * pack}
         turns = -(-folds(flow, m, size["n"], size["k"], array.rows, array.columns) // array.count)
         packs = -(-self.product.batch // pack)
-        return ceil(packs * turns * (size[flow.time] + flow.ramp(array.rows, array.columns)) * array.slowdown)
+        steps = self.streams.get(flow.time)
+        length = size[flow.time] if steps is None else steps.of(m) if flow.time == "m" else pack * steps.of(size[flow.time] // pack)
+        return ceil(packs * turns * (length + flow.ramp(array.rows, array.columns)) * array.slowdown)
 
     def actions(self, band: Band, chunks: int) -> dict[str, float]:
         """Multiplications, operands into and results out of the array, partial sums back and forth, vector operations."""
@@ -176,7 +187,7 @@ class ArrayWork:
         chip = setting.site.chip
         after = vector_actions(nests, layer.operator, layer.tensors, setting.vector or setting.unit, setting.site.vector)
         return {
-            f"{setting.unit.name}.mac.{setting.format_name}": product.nest.macs * share,
+            f"{setting.unit.name}.mac.{setting.format_name}": product.nest.macs * share * self._executed(flow),
             f"{chip}.read.byte": read,
             f"{chip}.write.byte": written,
             **after,
@@ -189,12 +200,17 @@ def _shared(cycles: float, band: Band, layer: Layer) -> Runs:
 
 
 def systolic_work(layer: Layer, unit: ComputeUnit, hardware: Hardware) -> LayerWork | None:
-    """Work of a layer on an array; None where its dataflow has no folds or its product is not one."""
+    """Work of a layer on an array; None where its dataflow has no folds, its product is not one, or fewer multiplications are executed for
+    another reason than the array's own skipping of zeros.
+    """  # fmt: skip
     if layer.product is None or (layer.item.compute_format, "dense") not in unit.rates or layer.item.pattern != "dense":
         return None
     setting = setting_of(unit, hardware, layer.item.compute_format)
     flows = tuple(flow for flow in flows_for(setting.dataflow) if flow.name in (OUTPUT, WEIGHT, INPUT))
-    return ArrayWork(layer, layer.product, setting, flows) if flows else None
+    if not flows:
+        return None
+    work = ArrayWork(layer, layer.product, setting, flows)
+    return work if work.streams or layer.item.executed_macs == layer.item.macs else None
 
 
 def vector_work(layer: Layer, unit: ComputeUnit, hardware: Hardware) -> LayerWork | None:

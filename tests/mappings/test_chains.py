@@ -24,6 +24,7 @@ from simulator.selection import search
 from tests.mappings.builders import systolic
 from workloads.builder import GraphBuilder
 from workloads.graph import OperatorGraph
+from workloads.passes import sparsify
 
 SPLIT = {"ifmap": 1 << 16, "filter": 1 << 16, "ofmap": 1 << 16}
 """Room for every tile, and nothing is kept between operators."""
@@ -31,12 +32,12 @@ SLOW = 0.1e9
 """Bytes per second at which no mapping of an operator by itself reads anything twice."""
 
 
-def two_convs(width: int) -> OperatorGraph:
+def two_convs(width: int, channels: int = 2) -> OperatorGraph:
     """conv3x3 -> conv3x3 without padding: 2 -> 4 -> 2 channels."""
     build = GraphBuilder("two convs", "int8")
-    build.input("x", (1, 2, width, width))
-    build.weight("w1", (4, 2, 3, 3))
-    build.weight("w2", (2, 4, 3, 3))
+    build.input("x", (1, channels, width, width))
+    build.weight("w1", (2 * channels, channels, 3, 3))
+    build.weight("w2", (channels, 2 * channels, 3, 3))
     build.output(build.conv(build.conv("x", "w1", "y"), "w2", "z"))
     return build.build(check=True)
 
@@ -154,6 +155,7 @@ def test_search_recomputes_where_lines_do_not_fit() -> None:
     result = simulate(found.mapped, found.schedule)
     assert result.dram_bytes == 25_504
     assert item.executed_macs == 78 * 78 * 4 * 18 + 62 * 62 * 2 * 36
+    assert sum(result.over_time["compute:array:int8"]) == item.executed_macs
     assert alone(mapped).dram_bytes >= 49_312
 
 
@@ -215,6 +217,27 @@ def test_depthwise_channels_side_by_side_share_a_fold() -> None:
         chain = chain_of(map_graph(build.build(check=True), hardware))
         plan = weighed(chain, tiling(chain.layers, 8, CACHED, 2))
         assert cycles in [firing for _, firing in plan.done[0].steps[0]]
+
+
+def test_a_chain_on_an_array_that_skips_zeros() -> None:
+    """4 -> 8 -> 4 channels with 2:4 weights, outputs stationary: streams of 36 and 72 take 18 and 36 steps, half of the work is executed.
+
+    Tiles of two rows of z, halo cached: the first makes 4 rows of y, then 2 and 2; 32 and 16 points are 4 and 2 folds of 18 + 14 cycles,
+    12 points of z two folds of 36 + 14.
+    """
+    device = systolic(scratchpad=SPLIT, vector=False, bandwidth=SLOW)
+    array = device.units["array"]
+    skips = replace(array, parameters={**array.parameters, "skipping.operand": "weights", "skipping.lanes": 4})
+    device = replace(device, units={**device.units, "array": skips})
+    mapped = map_graph(sparsify(two_convs(10, 4), "2:4"), device)
+    chain = chain_of(mapped)
+    plan = weighed(chain, tiling(chain.layers, 2, CACHED, 2))
+    assert [done.steps[0] for done in plan.done] == [((1, 4 * (18 + 14)), (2, 2 * (18 + 14))), ((3, 2 * (36 + 14)),)]
+    together = fused(mapped, plan, chain)
+    assert together.executed_flops == together.macs == 64 * 8 * 36 + 36 * 4 * 72
+    executed = alternative_of(chain, plan).actions["array.mac.int8"]
+    assert executed == together.macs / 2
+    assert together.latency_s >= together.roofline_s
 
 
 def test_images_follow_one_another() -> None:
