@@ -145,8 +145,8 @@ class _BlockSolver:
             bounds = self._sweeps(searches, False, min(ceiling, self.cost >> SHIFT))
             self.bound = max(self.bound, bounds) if whole else 0
         best = self._placed(self.moves, self.turn, self.method) if self.moves is not None else None
-        if best is None and self.moves is not None:
-            best = self._with_less(handing)
+        if self.moves is not None and (best is None or best.method != self.method):
+            best = min((one for one in (best, self._with_less(handing)) if one is not None), key=lambda one: one.bytes, default=None)
         if best is None or (self.in_bytes and best.bytes > self.start.bytes):
             best = self.start
         return replace(best, bound=min(self.bound, best.bytes) if self.in_bytes else 0)
@@ -193,50 +193,50 @@ class _BlockSolver:
         return bound >= nbytes
 
     def _with_less(self, handing: Sequence[Turn]) -> Solved | None:
-        """The best of the plans for somewhat less memory that finds addresses."""
+        """The best of the plans for somewhat less memory, at the first cut that finds addresses for all that stays."""
         assert self.capacity is not None
         for cut in CUTS:
             less = self.capacity - self.capacity // cut
             placed = []
             for turn in handing:
-                swept = self._search(turn, less).sweep(fixed=True, width=self.width)
+                swept = self._search(turn, less).sweep(fixed=True, width=min(WIDTHS[0], self.width))
                 method = f"dynamic program for {less} bytes, to find addresses"
                 one = self._placed(swept.moves, turn, method) if swept.moves is not None else None
-                if one is not None:
+                if one is not None and one.method == method:
                     placed.append((swept.cost, one))
             if placed:
                 return min(placed, key=lambda pair: pair[0])[1]
         return None
 
     def _placed(self, moves: Sequence[Move], turn: Turn, method: str) -> Solved | None:
-        """The plan of ``moves`` with addresses; None if none are found."""
-        plan = _plan(self.block, self.found, moves, turn, self.capacity)
-        return None if plan is None else Solved(plan, moved_bytes(self.block, plan, self.off_chip), 0, method)
-
-
-def _plan(block: MappedBlock, found: BlockProblem, moves: Sequence[Move], turn: Turn, capacity: int | None) -> BlockSchedule | None:
-    order, holds = _with_views(found, moves)
-    ways = {move.operator: move.way for move in moves}
-    alternatives = tuple(ways.get(index, 0) for index in range(len(block.operators)))
-    stays = _stays(holds, turn)
-    rooms = [block.operators[index].alternatives[alternatives[index]].working_set_bytes for index in order]
-    groups = _groups(stays, turn, len(order))
-    lots = [
-        Lot(found.held[group[0][0]].bytes, tuple((max(first, 0), min(last, len(order) - 1)) for _, first, last in group))
-        for group in groups
-    ]
-    at = addresses(lots, rooms, capacity if capacity is not None else NO_LIMIT)
-    if at is None:
-        return None
-    residencies = [
-        Residency(found.held[item].name, first, last, address, found.held[item].bytes)
-        for group, address in zip(groups, at, strict=True)
-        for item, first, last in group
-    ]
-    residencies.sort(key=lambda stay: (stay.first, stay.address, stay.tensor))
-    reads = {(move.operator, found.held[item].name) for move in moves for item in bits(move.kept_reads)}
-    writes = {(move.operator, found.held[item].name) for move in moves for item in bits(move.kept_writes)}
-    return BlockSchedule(order, alternatives, tuple(residencies), frozenset(reads), frozenset(writes))
+        """The plan of ``moves`` with addresses, less what finds none; None if that is needed for the next round."""
+        order, holds = _with_views(self.found, moves)
+        ways = {move.operator: move.way for move in moves}
+        alternatives = tuple(ways.get(index, 0) for index in range(len(self.block.operators)))
+        rooms = [self.block.operators[index].alternatives[alternatives[index]].working_set_bytes for index in order]
+        groups = _groups(_stays(holds, turn), turn, len(order))
+        held, end = self.found.held, len(order) - 1
+        lots = [
+            Lot(held[group[0][0]].bytes, tuple((max(first, 0), min(last, end)) for _, first, last in group), number < len(turn.wraps))
+            for number, group in enumerate(groups)
+        ]
+        at = addresses(lots, rooms, self.capacity if self.capacity is not None else NO_LIMIT)
+        if at is None:
+            return None
+        reads = {(move.operator, held[item].name) for move in moves for item in bits(move.kept_reads)}
+        writes = {(move.operator, held[item].name) for move in moves for item in bits(move.kept_writes)}
+        residencies = []
+        for group, address in zip(groups, at, strict=True):
+            for item, first, last in group:
+                if address is not None:
+                    residencies.append(Residency(held[item].name, first, last, address, held[item].bytes))
+                    continue
+                method += " less what finds no address" if "less what" not in method else ""
+                reads.difference_update((order[step], held[item].name) for step in range(first + 1, last + 1))
+                writes.discard((held[item].maker, held[item].name))
+        residencies.sort(key=lambda stay: (stay.first, stay.address, stay.tensor))
+        plan = BlockSchedule(order, alternatives, tuple(residencies), frozenset(reads), frozenset(writes))
+        return Solved(plan, moved_bytes(self.block, plan, self.off_chip), 0, method)
 
 
 def _with_views(found: BlockProblem, moves: Sequence[Move]) -> tuple[tuple[int, ...], list[int]]:

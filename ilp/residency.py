@@ -193,10 +193,10 @@ class _Reading:
                 known = False
                 continue
             leaves, enters = held[place[output]], held[place[inner]]
-            if leaves.bytes != enters.bytes or enters.maker is not None or not self._even(enters) or self._updated(inner):
+            alike = leaves.bytes == enters.bytes and enters.maker is None and self._even(enters)
+            if not alike or self._updated(inner) or self._updated(output):
                 known = False
-                continue
-            if leaves.maker not in enters.users and not self._updated(output):
+            else:
                 wraps.append(Wrap(place[output], place[inner], block.tensors[output].role in PERSISTENT))
         for name in block.shared:
             if name in place and held[place[name]].maker is None and held[place[name]].users:

@@ -155,14 +155,21 @@ class Search:
         self._prepare()
 
     def _hand_over(self, turn: Turn) -> None:
-        """Tensors held at both ends of a round, and what must be stored."""
+        """Tensors held at both ends of a round, and what must be stored.
+
+        What a round begins with has the place of what it ends with, so it must be gone by then: ``marks`` are further bits of the set of
+        what is held, each there as long as its tensor stays from the beginning on.
+        """
         self.entering = turn.entering
+        self.real = (1 << len(self.size)) - 1
+        self.marks: dict[int, int] = {}
         self.final = sum(1 << wrap.leaves for wrap, _ in turn.wraps)
         self.final_stored = self.start_stored = self.saved_last = 0
-        self.bars = {}
+        self.bars: dict[int, int] = {}
         for wrap, stored in turn.wraps:
             if wrap.leaves != wrap.enters:
-                self.bars[wrap.leaves] = 1 << wrap.enters
+                self.marks[wrap.enters] = self.bars[wrap.leaves] = 1 << len(self.size)
+                self.size.append(0)
                 self.forced &= ~(1 << wrap.enters)
                 if stored:
                     self.start_stored |= 1 << wrap.enters
@@ -174,15 +181,24 @@ class Search:
                         self.saved_last |= 1 << wrap.leaves
 
     def _prepare(self) -> None:
-        """Least costs of what is still to run: of each operator if all it could find on chip is there, and of first loads."""
+        """Least costs of what is still to run: of each operator if all it could find on chip is there, and of a load of each tensor."""
+        least_room = [min((choice.room for _, choice in row), default=0) for row in self.problem.choices]
+        barred = [
+            sum(1 << user for user in item.users if item.bytes + least_room[user] > self.capacity or not self.problem.keeps)
+            for item in self.problem.held
+        ]
         self.least = {}
         for task in self.tasks:
-            row = self._priced(task, self.reads[task], self.makes[task] & ~self.forced, 0)
+            found = sum(1 << item for item in bits(self.reads[task]) if not barred[item] >> task & 1)
+            unstored = sum(1 << item for item in bits(self.makes[task] & ~self.forced) if not barred[item])
+            unstored |= self.makes[task] & self.final & ~self.forced
+            row = self._priced(task, found, unstored, 0)
             self.least[task] = min((cost for cost, _, _ in row), default=NO_LIMIT)
         self.reload = [0] * len(self.problem.held)
         for number, item in enumerate(self.problem.held if self.in_bytes else ()):
-            loads = [choice.loads.get(number, 0) for user in item.users for _, choice in self.problem.choices[user]]
-            self.reload[number] = self.problem.count * min(loads, default=0) << SHIFT
+            if not barred[number]:  # else some of its loads are in the least costs already
+                loads = [choice.loads.get(number, 0) for user in item.users for _, choice in self.problem.choices[user]]
+                self.reload[number] = self.problem.count * min(loads, default=0) << SHIFT
 
     def _priced(self, task: int, kept_reads: int, kept_writes: int, fresh: int) -> list[tuple[int, int, int]]:
         """Ways of ``task`` by cost over all rounds; ``fresh``: tensors that its first round finds off chip all the same."""
@@ -213,7 +229,8 @@ class Search:
 
     def sweep(self, *, fixed: bool, width: int, limit: int = NO_LIMIT) -> Swept:
         """The cheapest plan whose measure is below ``limit``; ``fixed``: in program order."""
-        layer: dict[Key, tuple[int, Key | None, Move | None]] = {(0, self.entering, self.start_stored): (0, None, None)}
+        begin = self.entering | sum(self.marks.values())
+        layer: dict[Key, tuple[int, Key | None, Move | None]] = {(0, begin, self.start_stored): (0, None, None)}
         layers = [layer]
         bound, cut = limit, False
         for _ in self.tasks:
@@ -249,7 +266,7 @@ class Search:
         done, held, stored = key
         reads, makes = self.reads[task], self.makes[task]
         kept_reads = reads & held
-        if any(makes >> leaves & 1 and held & enters for leaves, enters in self.bars.items()):
+        if any(makes >> leaves & 1 and held & mark for leaves, mark in self.bars.items()):
             return
         fresh = sum(1 << item for item in bits(kept_reads & self.entering) if not self.users[item] & done)
         after = done | 1 << task
@@ -267,20 +284,21 @@ class Search:
                     new = (after, kept, copies)
                     old = into.get(new)
                     if old is None or spent < old[0]:
-                        into[new] = (spent, key, Move(task, way, kept_reads, unstored, kept))
+                        into[new] = (spent, key, Move(task, way, kept_reads, unstored, kept & self.real))
                     break
 
     def _options(self, task: int, held: int, stored: int, live: int) -> list[tuple[int, int, int]]:
         """(held afterwards, stored afterwards, results not stored) for all that may be decided while ``task`` runs."""
         reads, makes, bit = self.reads[task], self.makes[task], 1 << task
-        found = [(held & ~reads, stored & live, makes & ~live & ~self.forced)]
+        marked = sum(mark for item, mark in self.marks.items() if reads >> item & 1) & held
+        found = [(held & ~reads & ~marked, stored & live, makes & ~live & ~self.forced)]
         for item in bits((reads | makes) & live):
             one = 1 << item
             forced = self.forced & one
             choices: list[tuple[int, int, int]] = []
             if not makes & one:
                 if held & one:
-                    choices.append((one, 0, 0))
+                    choices.append((one | (self.marks.get(item, 0) & held), 0, 0))
                     if forced or stored & one:
                         choices.append((0, 0, 0))
                 else:
