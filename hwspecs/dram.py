@@ -67,14 +67,19 @@ def swap_part(leaves: dict[str, Leaf], start: str) -> None:
     name = str(leaves[start + "part"].value)
     if name not in dram_parts():
         raise UnknownNameError(f"unknown DRAM part {name!r}", hint=did_you_mean(name, dram_parts()))
-    shown = str(PARTS.relative_to(PARTS.parent.parent.parent))
-    for path in [path for path, leaf in leaves.items() if path.startswith(start) and leaf.where.startswith(shown)]:
-        del leaves[path]
+    drop_part(leaves, start)
     part = _draft_part(dram_parts()[name])
     below = tuple(start.split(".")[:2])
     moved = {(*below, *parts): replace(leaf, parts=(*below, *parts)) for parts, leaf in part.leaves.items()}
     for path, leaf in read_leaves(Draft(part.root, leaves=moved))[0].items():
         leaves.setdefault(path, leaf)
+
+
+def drop_part(leaves: dict[str, Leaf], start: str) -> None:
+    """Remove what the part of the memory at ``start`` (``memory.dram.``) gave; what the spec states itself stays."""
+    shown = str(PARTS.relative_to(PARTS.parent.parent.parent))
+    for path in [path for path, leaf in leaves.items() if path.startswith(start) and leaf.where.startswith(shown)]:
+        del leaves[path]
 
 
 def is_dram_leaf(path: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from hwspecs.building import build
 from hwspecs.checking import check
 from hwspecs.drafting import Draft, draft, merge
-from hwspecs.dram import PARTS, expand_parts, swap_part
+from hwspecs.dram import PARTS, drop_part, expand_parts, swap_part
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.plausible import check_plausible
 from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
@@ -221,6 +221,10 @@ def _resolve(leaves: Iterable[str], path: str) -> str:
         return found[0]
     if found:
         raise UnknownNameError(f"{path!r} is ambiguous", hint="it may be " + " or ".join(found))
+    below = sorted(name for name in known if name.startswith(path + ".") or f"{ending}." in name)
+    if below:
+        shown = ", ".join(below[:4]) + (f" and {len(below) - 4} more" if len(below) > 4 else "")
+        raise UnknownNameError(f"{path!r} is a part of the spec, not a number", hint=f"--set changes one leaf, such as {shown}")
     depth = path.count(".") + 1
     suffixes = {".".join(name.split(".")[-depth:]): name for name in known}
     hint = did_you_mean(path, suffixes)
@@ -299,6 +303,8 @@ def _apply(spec: Spec, leaves: dict[str, Leaf], path: str, value: object) -> Non
         if attribute.required:
             raise ArgumentError(f"{full} cannot be removed", hint="a spec must state it")
         leaves.pop(full, None)
+        if full.startswith("memory.") and full.endswith(".part"):
+            drop_part(leaves, full.removesuffix("part"))
         return
     leaves[full] = _overridden(leaves.get(full), full, attribute, value)
     if full.startswith("memory.") and full.endswith(".part"):

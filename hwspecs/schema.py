@@ -97,10 +97,11 @@ UNIT_COMMON: Mapping[str, Attribute | Group] = {
     "area": _amount("area", "area of all copies"),
 }
 _KERNELS = Group("constants of the kernel models, by class (gemm, attention_prefill, ...)", each=FREE, nested=True)
+_SIDE = 65_536  # cells along one side: hundreds of times the largest array built, and sums of cycles stay far below 2^63
 _DATAFLOWS = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
 _ARRAY: Mapping[str, Attribute | Group] = {
-    "rows": _count("rows of the array", required=True),
-    "columns": _count("columns of the array", required=True),
+    "rows": _count("rows of the array", required=True, high=_SIDE),
+    "columns": _count("columns of the array", required=True, high=_SIDE),
     "dataflow": _word(
         "what stays in the array: output_stationary (os), weight_stationary (ws), input_stationary (is); auto: the best one",
         "output_stationary", "weight_stationary", "input_stationary", "auto", required=True, short=_DATAFLOWS,

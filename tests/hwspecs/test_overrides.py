@@ -165,6 +165,8 @@ def test_a_leaf_that_the_schema_allows_may_be_added():
         ("power.static=800 W", SpecError, "static power above the board limit"),
         ("memory.hbm.bandwidth=null", ArgumentError, "cannot be removed"),
         ("default_format=bf17", UnknownNameError, "did you mean bf16"),
+        ("hbm=null", UnknownNameError, "'hbm' is a part of the spec, not a number; --set changes one leaf, such as memory.hbm.achieved"),
+        ("link=null", UnknownNameError, "'link' is a part of the spec, not a number; --set changes one leaf, such as link."),
     ],
 )
 def test_bad_overrides(override, kind, message):
@@ -245,3 +247,15 @@ def test_hyphens_are_as_good_as_underscores_in_words():
 
 def test_a_what_if_may_ask_for_what_a_file_may_not():
     assert load_hardware(H100, ["l2.bandwidth=1 TB/s", "l2.size=100 GB"]).on_chip.size_bytes == 10**11
+
+
+def test_a_removed_dram_part_takes_its_numbers_along():
+    assert load_hardware("edge-npu").dram.dram is not None
+    without = load_hardware("edge-npu", ["dram.part=null"])
+    assert without.dram.dram is None
+    assert not [path for path in without.leaves if ".timing." in path or ".geometry." in path]
+
+
+def test_an_array_that_nobody_builds_is_out_of_range():
+    with pytest.raises(SpecError, match="must be at most 65536"):
+        load_hardware("systolic-array", ["array.rows=1e9"])
