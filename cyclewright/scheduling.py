@@ -131,7 +131,7 @@ def schedule(
     graph = load_graph(model, loading, passes)
     problem = atomic_problem(graph, **choices)
     start = time.perf_counter()
-    found = budgets(problem) if budget in ("M_H", "M_P") or compare or with_budgets else None
+    found = budgets(problem, seconds=seconds, progress=progress) if budget in ("M_H", "M_P") or compare or with_budgets else None
     if capacity is None:
         from ilp.atomic import least_capacity
 

@@ -6,7 +6,8 @@ above it nothing is left to gain. *M_H* lies half way between.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from math import gcd
 
 from hwspecs.vocabulary.errors import ArgumentError
@@ -78,51 +79,86 @@ class Budgets:
         return {"M_R": self.m_r_bytes, "M_H": self.m_h_bytes, "M_P": self.m_p_bytes}[name]
 
 
-def budgets(problem: Problem, *, states: int = STATES) -> Budgets:
+class _Watch:
+    """Tells how far a search is, and ends it when its time is up."""
+
+    def __init__(self, seconds: float | None, progress: Callable[[str], None] | None) -> None:
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+        self.progress = progress
+        self.what = ""
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def tell(self, layer: int, layers: int, states: int) -> None:
+        """Called by a sweep at each layer."""
+        if self.over():
+            raise _OverError
+        if self.progress is not None:
+            self.progress(f"{self.what}: step {layer} of {layers}, {states} states")
+
+
+class _OverError(Exception):
+    """The time is up."""
+
+
+def budgets(
+    problem: Problem, *, states: int = STATES, seconds: float | None = None, progress: Callable[[str], None] | None = None
+) -> Budgets:
     """M_R, M_P and M_H of an atomic problem.
 
     M_P is sought from below: the minimum peak of any order first (a bound, and a plan), then the least capacity above it at which that
     plan can be placed. Where the plan is placed at a proven minimum peak, M_P is proven.
+
+    Args:
+        states: effort for each capacity tried. seconds: wall-clock limit of the search for the peak; M_P may be larger then.
+        progress: called with a line of text now and then.
     """
     from ilp.placement import placed_lowest
 
-    peak = minimum_peak(problem, states=states)
+    peak = minimum_peak(problem, states=states, seconds=seconds, progress=progress)
     plan, found = placed_lowest(problem, plan_of(problem, *peak.course), effort=PLACEMENTS, at_least=peak.bytes)
     return Budgets(least_capacity(problem), max(peak.bytes, found.height_bytes), peak.bound_bytes, plan, peak)
 
 
-def minimum_peak(problem: Problem, *, states: int = STATES) -> Peak:
+def minimum_peak(
+    problem: Problem, *, states: int = STATES, seconds: float | None = None, progress: Callable[[str], None] | None = None
+) -> Peak:
     """The order of an atomic problem whose largest step takes least, everything live being kept.
 
     At clean cuts the parts are independent, and the peak of the whole is the largest of theirs; so a part is searched only beyond what
     the parts before it need anyway.
 
     Args:
-        states: effort for each capacity tried in each part.
+        states: effort for each capacity tried in each part. seconds: wall-clock limit, after which program order is taken.
+        progress: called with a line of text now and then.
     """
+    watch = _Watch(seconds, progress)
     parts = segments(problem)
     unit = _unit(problem)
     needed = bound = least_capacity(problem)
     known: dict[Hashable, Course] = {}
-    for part in parts:
+    for number, part in enumerate(parts):
         if part.key in known:
             continue
-        course, proven = _without_extra(part.problem, needed, states)
+        watch.what = f"{problem.name}: least peak, part {number + 1} of {len(parts)}"
+        course, proven = _without_extra(part.problem, needed, states, watch)
         if course is None:
-            course, needed, infeasible = _search(part.problem, needed, proven, unit, states)
+            course, needed, infeasible = _search(part.problem, needed, proven, unit, states, watch)
             bound = max(bound, infeasible + unit)
         known[part.key] = course
     return Peak(joined(parts, [known[part.key] for part in parts]), needed, bound)
 
 
-def _search(problem: Problem, low: int, low_proven: bool, unit: int, states: int) -> tuple[Course, int, int]:
+def _search(problem: Problem, low: int, low_proven: bool, unit: int, states: int, watch: _Watch) -> tuple[Course, int, int]:
     """(course, least capacity found for it, largest capacity that is proven too small) above ``low``, at which nothing was found."""
     infeasible = low if low_proven else 0
     course = kept_course(problem, range(len(problem.tasks)))
     high = peak_bytes(problem, course)
-    while low + unit < high:
+    while low + unit < high and not watch.over():
         middle = low + max(unit, (high - low) // 2 // unit * unit)
-        found, proven = _without_extra(problem, middle, states)
+        found, proven = _without_extra(problem, middle, states, watch)
         if found is not None:
             course, high = found, peak_bytes(problem, found)
         else:
@@ -131,13 +167,16 @@ def _search(problem: Problem, low: int, low_proven: bool, unit: int, states: int
     return course, high, infeasible
 
 
-def _without_extra(problem: Problem, capacity: int, states: int) -> tuple[Course | None, bool]:
+def _without_extra(problem: Problem, capacity: int, states: int, watch: _Watch) -> tuple[Course | None, bool]:
     """A course without extra bytes within ``capacity``, or None and whether there is proof that none exists."""
     program = kept_course(problem, range(len(problem.tasks)))
     if peak_bytes(problem, program) <= capacity:
         return program, True
     for width in _WIDTHS:
-        swept = sweep(problem, capacity, width=width, limit=1, state_limit=states)
+        try:
+            swept = sweep(problem, capacity, width=width, limit=1, state_limit=states, progress=watch.tell)
+        except _OverError:
+            break
         if swept.order is not None:
             return (swept.order, swept.kept), True
         if swept.bound_bytes >= 1:

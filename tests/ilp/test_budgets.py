@@ -141,3 +141,12 @@ def test_parts_side_by_side_are_one_piece():
     for addresses, whole in (((1, 3), 1), ((3, 0), 0), ((0, 3), 0)):
         plan = Plan((0, 1, 2), (0,) * 3, (Stay(0, 0, 2, addresses[0]), Stay(1, 1, 2, addresses[1])))
         assert side_by_side(problem, plan) == (whole, 1)
+
+
+def test_out_of_time_the_peak_is_that_of_a_valid_order_and_the_bound_holds():
+    problem = atomic_problem(workloads.load_model("darts-6", format="int8", fuse=False))
+    said: list[str] = []
+    hurried, calm = minimum_peak(problem, seconds=0.0), minimum_peak(problem, progress=said.append)
+    assert hurried.bound_bytes <= calm.bound_bytes <= calm.bytes <= hurried.bytes
+    assert hurried.course[0] == tuple(range(len(problem.tasks)))
+    assert said
