@@ -107,7 +107,7 @@ def _alternatives(
         choices.append(kept)
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
     works = [_vector_work(product, operator, tensors, setting) for product in found]
-    notes = _notes(tensors, found, setting)
+    notes = _notes(operator, tensors, found, setting)
     share = min([_executed(found, picked) for picked in combinations]) if any(skipped) else 1.0
     return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, "", share
 
@@ -237,14 +237,21 @@ def _vector_work(product: Product, operator: Operator, tensors: Mapping[str, Ten
     return _VectorWork(cycles, vector_actions(nests, operator, tensors, setting.vector or setting.unit, setting.site.vector))
 
 
-def _notes(tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting) -> tuple[str, ...]:
+def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting) -> tuple[str, ...]:
+    """What the spec leaves unsaid and costs much: zeros that are multiplied, depthwise channels one after the other."""
+    notes = []
     sparse = [
         name
         for product in found
         for name, _ in (*product.a.sources, *product.b.sources)
         if name in tensors and tensors[name].sparsity.kind != "dense"
     ]
-    if not sparse or setting.skipping is not None:
-        return ()
-    pattern = tensors[sparse[0]].sparsity.pattern
-    return (f"{pattern} operands move fewer bytes, but a plain array skips no multiplication",)
+    if sparse and setting.skipping is None:
+        pattern = tensors[sparse[0]].sparsity.pattern
+        notes.append(f"{pattern} operands move fewer bytes, but a plain array skips no multiplication (`skipping` would)")
+    unsaid = "depthwise" not in setting.unit.parameters and setting.registers is None
+    if unsaid and operator.kind == "conv" and any(is_depthwise(product) for product in found):
+        notes.append(
+            "depthwise, one channel at a time, most of the array idle; `depthwise: diagonal` or `vector` in the spec are other ways"
+        )
+    return tuple(notes)

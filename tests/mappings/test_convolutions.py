@@ -231,6 +231,18 @@ def test_depthwise_on_the_vector_unit():
     assert map_graph(graph(elementwise("e", "x", "y", 8)), packing(systolic(8, 8), "vector")).blocks[0].operators[0].unit == "vector"
 
 
+def test_a_spec_that_says_nothing_of_depthwise_convolutions_is_told_what_it_may_say():
+    def notes(pair, hardware):
+        return map_graph(graph(pair), hardware).blocks[0].operators[0].alternatives[0].notes
+
+    depthwise = conv("d", c=6, o=6, h=5, f=3, groups=6)
+    assert ["`depthwise: diagonal`" in note for note in notes(depthwise, systolic(8, 8))] == [True]
+    for mode in ("per_channel", "diagonal", "vector"):  # stated: nothing to say
+        assert notes(depthwise, packing(systolic(8, 8), mode)) == ()
+    for pair in (conv("c", c=6, o=6, h=5, f=3), conv("g", c=6, o=6, h=5, f=3, groups=2), gemm("m", 4, 4, 4)):
+        assert notes(pair, systolic(8, 8)) == ()
+
+
 def test_what_a_spec_must_state_besides(tmp_path):
     assert load_hardware("systolic-array", {"array.depthwise": "diagonal"}).units["array"].parameters["depthwise"] == "diagonal"
     text = """schema: 1
