@@ -56,7 +56,9 @@ _COUNT = click.IntRange(min=1)
 @click.option("--batch", type=_COUNT, default=1, show_default=True, help="Sequences or images at once.")
 @click.option("--context", type=_COUNT, help="Positions a decode step attends to.")
 @click.option("--tokens", type=_COUNT, help="Length of the prompt or sequence.")
-@click.option("--format", metavar="FORMAT", default="int8", show_default=True, help="Number format, which sets the sizes.")
+@click.option(
+    "--format", metavar="FORMAT", default="int8", help="Number format, which sets the sizes.  [default: int8; with --hw the device's]"
+)
 @click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model.")
 @click.option("--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only.")
 @click.option("--method", metavar="METHOD", help="auto, downset, joint, gap, timed or cp-sat.  [default: auto]")
