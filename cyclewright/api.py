@@ -40,6 +40,7 @@ __all__ = [
 
 FIDELITIES = ("roofline", "tile", "cycle")
 SEARCHES = ("estimate", "play")
+SCHEDULES = ("trivial", "optimal", "fastest")
 Overrides = Sequence[str] | Mapping[str, object]
 
 
@@ -51,7 +52,7 @@ class Prepared:
         hardware_source: name or path that the device was loaded from; None if the caller gave a ``Hardware``.
         overrides: the caller's changes of the spec: dotted path to text with a unit or SI number.
         load_s: seconds that loading took.
-        search: ``estimate`` or ``play``, as in ``run``.
+        search: ``estimate`` or ``play``, ``schedule``: ``trivial``, ``optimal`` or ``fastest``, as in ``run``.
         asked: what the caller gave, for the command that makes the run again; defaults are left out, ``model`` and ``hardware`` are
             None where the caller gave an object.
     """
@@ -65,6 +66,7 @@ class Prepared:
     load_s: float
     search: str = "estimate"
     asked: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    schedule: str = "trivial"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def run(
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
+    schedule: str = "trivial",
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -137,6 +140,9 @@ def run(
         keep_tokens: ``0.5``, ``4=0.7,7=0.49`` (or ``{4: 0.7, 7: 0.49}``), ``merge:16`` (ToMe), ``evit:0.7``: tokens that go on,
             by layer of a transformer.
             These three apply to a model that is given as a graph, too.
+        schedule: what stays on chip between operators: ``trivial`` (program order and a greedy rule), ``optimal`` (alternatives, order and
+            residencies of the fewest bytes off chip, with a proven bound) or ``fastest`` (of the fewest cycles as played; never slower than
+            the other two).
 
     Raises:
         CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
@@ -144,6 +150,7 @@ def run(
     prepared = prepare(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
         overrides=overrides, dims=dims, unknown_op=unknown_op, search=search, stream=stream, delta=delta, keep_tokens=keep_tokens,
+        schedule=schedule,
     )  # fmt: skip
     start = time.perf_counter()
     counted = _accounted(prepared, accounting)
@@ -184,12 +191,15 @@ def prepare(
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
+    schedule: str = "trivial",
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
     if fidelity not in FIDELITIES:
         raise ArgumentError(f"unknown fidelity {fidelity!r}", where="fidelity", hint=did_you_mean(fidelity, FIDELITIES))
     if search not in SEARCHES:
         raise ArgumentError(f"unknown search {search!r}", where="search", hint=did_you_mean(search, SEARCHES))
+    if schedule not in SCHEDULES:
+        raise ArgumentError(f"unknown schedule {schedule!r}", where="schedule", hint=did_you_mean(schedule, SCHEDULES))
     for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
@@ -226,11 +236,19 @@ def prepare(
     asked: dict[str, object] = {
         "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
         "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
-        "search": search, "overrides": {path: str(value) for path, value in changes.items()}, **reused,
+        "search": search, "schedule": schedule, "overrides": {path: str(value) for path, value in changes.items()}, **reused,
     }  # fmt: skip
-    defaults = {"batch": 1, "unknown_op": "refuse", "fidelity": "tile", "search": "estimate", "dims": {}, "overrides": {}}
+    defaults = {
+        "batch": 1,
+        "unknown_op": "refuse",
+        "fidelity": "tile",
+        "search": "estimate",
+        "schedule": "trivial",
+        "dims": {},
+        "overrides": {},
+    }
     given = {key: value for key, value in asked.items() if key in ("model", "hardware") or value != defaults.get(key)}
-    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, search, given)
+    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, search, given, schedule)
 
 
 def _reusing(graph: OperatorGraph, reused: Mapping[str, Any]) -> OperatorGraph:
@@ -285,8 +303,17 @@ def plan(prepared: Prepared, hardware: Hardware | None = None) -> Plan:
         from simulator import search
 
         found = search(mapped, fidelity=prepared.fidelity)
-        return Plan(found.mapped, found.schedule, middle - start, time.perf_counter() - middle)
-    schedule = trivial_schedule(mapped)
+        mapped, schedule = found.mapped, found.schedule
+    else:
+        schedule = trivial_schedule(mapped)
+    if prepared.schedule == "optimal":
+        from ilp import optimal_schedule
+
+        schedule = optimal_schedule(mapped)
+    elif prepared.schedule == "fastest":
+        from simulator import fastest_schedule
+
+        schedule = fastest_schedule(mapped, fidelity=prepared.fidelity, known=schedule)
     return Plan(mapped, schedule, middle - start, time.perf_counter() - middle)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simulator.assemble import simulate
+    from simulator.planning import fastest_schedule
     from simulator.result import OperatorResult, Result, Span
     from simulator.selection import search
     from simulator.stored import from_json, to_json
@@ -21,6 +22,7 @@ _HOME = {
     "OperatorResult": "simulator.result",
     "Result": "simulator.result",
     "Span": "simulator.result",
+    "fastest_schedule": "simulator.planning",
     "from_json": "simulator.stored",
     "operators_csv": "simulator.tables",
     "search": "simulator.selection",
@@ -34,6 +36,7 @@ __all__ = [
     "OperatorResult",
     "Result",
     "Span",
+    "fastest_schedule",
     "from_json",
     "operators_csv",
     "search",

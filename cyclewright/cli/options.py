@@ -65,6 +65,13 @@ _WORKLOAD = (
         show_default=True,
         help="Mappings: estimate (the mapper's ranking), or play (play alternatives, fused chains and side-by-side branches).",
     ),
+    click.option(
+        "--schedule",
+        metavar="HOW",
+        default="trivial",
+        show_default=True,
+        help="What stays on chip: trivial (greedy), optimal (fewest bytes off chip), or fastest (fewest cycles, as played).",
+    ),
 )
 _REUSE = ("stream", "delta", "keep_tokens")
 set_option = click.option(
@@ -80,7 +87,7 @@ def output_option(forms: str) -> Callable[[Command], Command]:
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of ``cyclewright.run`` from the shared options; the other options are left alone."""
-    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search", *_REUSE)
+    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search", "schedule", *_REUSE)
     return {**{name: options[name] for name in names}, "dims": read_dims(options["dims"]) or None}
 
 
