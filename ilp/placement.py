@@ -29,9 +29,11 @@ FIRST_FIT_ORDERS = ("SA", "AS", "TWA", "LS", "WA", "ES")
 SEARCH_ORDERS = ("TWA", "TAW", "WTA", "AWT", "SWT", "TSW", "WST", "ATW", "STW")
 """Letters: total load met, width in sections, area, size, all falling; L: lower bound of life, E: its end, rising."""
 PULLS = (0.05, 0.1, 0.0)
-"""By how much of the capacity the search takes buffers over its heaviest section earlier, one after the other."""
+"""By how much of the capacity the search takes buffers over its heaviest section earlier, one after the other, in the fixed orders."""
+RANDOM_PULLS = (0.05, 0.05, 0.05, 0.0)
+"""The same in random orders."""
 LONG = 24
-"""Every so many tries one is given as much as all before it: it is to prove that there is no placement."""
+"""Every so many tries one is given half as much as all before it: it is to prove that there is no placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,12 @@ class _Packing:
         room = capacity // self.unit
         tried = 0
         for number, order in zip(count(1), self.orders(seed), strict=False):
-            limit = 3 * len(order) * (40 + number) // 40 if number % LONG else tried
+            limit = 3 * len(order) * (40 + number) // 40 if number % LONG else tried // 2
             limit = min(max(limit, 1), effort - tried)
             if limit <= 0:
                 break
-            pull = int(room * PULLS[(number - 1) % len(PULLS)])
+            pulls = PULLS if number <= len(SEARCH_ORDERS) else RANDOM_PULLS
+            pull = int(room * pulls[(number - 1) % len(pulls)])
             row: tuple[Any, ...] = (self.first[order], self.end[order], self.size[order], self.sections, room, limit, pull)
             answer, address, spent = place(*row)
             tried += int(spent)
