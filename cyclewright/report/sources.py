@@ -13,7 +13,7 @@ from simulator.result import Result
 _FLAGS = {
     "phase": "--phase", "batch": "--batch", "context": "--context", "tokens": "--tokens", "format": "--format", "sparsity": "--sparsity",
     "stream": "--stream", "delta": "--delta", "keep_tokens": "--keep-tokens",
-    "unknown_op": "--unknown-op", "fidelity": "--fidelity", "accounting": "--accounting",
+    "unknown_op": "--unknown-op", "fidelity": "--fidelity", "accounting": "--accounting", "search": "--search", "schedule": "--schedule",
 }  # fmt: skip
 
 
