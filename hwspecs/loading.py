@@ -297,7 +297,7 @@ def _apply(spec: Spec, leaves: dict[str, Leaf], path: str, value: object) -> Non
     except UnknownNameError as error:
         new = _addable(spec, path)
         if new is None or "ambiguous" in error.what:
-            raise
+            raise UnknownNameError(error.what, hint=_allowed(spec, path) or error.hint) from None
         full, attribute = new
     if value is None or value == "null":
         if attribute.required:
@@ -319,6 +319,21 @@ def _addable(spec: Spec, path: str) -> tuple[str, Attribute] | None:
         except Unknown:
             continue
     return None
+
+
+def _allowed(spec: Spec, path: str) -> str:
+    """A hint with the nearest names that the schema allows on the part that ``path`` begins with; empty where nothing is near."""
+    for start in ("", "unit.", "memory.", "link."):
+        try:
+            _new_attribute(spec, start + path)
+        except Unknown as error:
+            near = (error.hint or "").removeprefix("did you mean ").removesuffix("?")
+            if near != error.hint and error.level > 1:
+                parts = (start + path).split(".")
+                before, after = parts[: error.level], parts[error.level + 1 :]
+                names = near.split(" or ")[: 1 if after else None]  # what lies below the nearest need not lie below the others
+                return "did you mean " + " or ".join([".".join((*before, name, *after)) for name in names]) + "?"
+    return ""
 
 
 def _has_part(spec: Spec, prefix: str) -> bool:

@@ -165,6 +165,8 @@ def test_a_leaf_that_the_schema_allows_may_be_added():
         ("power.static=800 W", SpecError, "static power above the board limit"),
         ("memory.hbm.bandwidth=null", ArgumentError, "cannot be removed"),
         ("default_format=bf17", UnknownNameError, "did you mean bf16"),
+        ("sm.fallbak=sm", UnknownNameError, "did you mean unit.sm.fallback"),  # allowed, though the spec does not state it
+        ("sm.energie.mac.bf16=1 pJ", UnknownNameError, "did you mean unit.sm.energy.mac.bf16"),
         ("hbm=null", UnknownNameError, "'hbm' is a part of the spec, not a number; --set changes one leaf, such as memory.hbm.achieved"),
         ("link=null", UnknownNameError, "'link' is a part of the spec, not a number; --set changes one leaf, such as link."),
     ],
