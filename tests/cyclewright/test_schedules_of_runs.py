@@ -25,5 +25,5 @@ def test_fewest_bytes_and_fewest_cycles():
 
 
 def test_an_unknown_schedule_is_refused_with_the_nearest_name():
-    with pytest.raises(ArgumentError, match="unknown schedule 'optimum'.*optimal"):
+    with pytest.raises(ArgumentError, match=r"unknown schedule 'optimum'.*optimal"):
         cw.run("gemm:8x8x8", "edge-npu", schedule="optimum")
