@@ -107,8 +107,8 @@ def _alternatives(
         choices.append(kept)
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
     works = [_vector_work(product, operator, tensors, setting) for product in found]
-    notes = _notes(operator, tensors, found, setting)
     share = min([_executed(found, picked) for picked in combinations]) if any(skipped) else 1.0
+    notes = _notes(operator, tensors, found, setting, share)
     return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, "", share
 
 
@@ -237,8 +237,8 @@ def _vector_work(product: Product, operator: Operator, tensors: Mapping[str, Ten
     return _VectorWork(cycles, vector_actions(nests, operator, tensors, setting.vector or setting.unit, setting.site.vector))
 
 
-def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting) -> tuple[str, ...]:
-    """What the spec leaves unsaid and costs much: zeros that are multiplied, depthwise channels one after the other."""
+def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, share: float) -> tuple[str, ...]:
+    """What the spec leaves unsaid and costs much: zeros that are multiplied all the same, depthwise channels one after the other."""
     notes = []
     sparse = [
         name
@@ -246,9 +246,12 @@ def _notes(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Pr
         for name, _ in (*product.a.sources, *product.b.sources)
         if name in tensors and tensors[name].sparsity.kind != "dense"
     ]
-    if sparse and setting.skipping is None:
+    if sparse and share == 1.0:
         pattern = tensors[sparse[0]].sparsity.pattern
-        notes.append(f"{pattern} operands move fewer bytes, but a plain array skips no multiplication (`skipping` would)")
+        reason = "a plain array skips no multiplication (`skipping` would)"
+        if setting.skipping is not None:
+            reason = f"no multiplication is skipped: `skipping.operand` is {setting.skipping.operand}, and only what streams is skipped"
+        notes.append(f"{pattern} operands move fewer bytes, but {reason}")
     unsaid = "depthwise" not in setting.unit.parameters and setting.registers is None
     if unsaid and operator.kind == "conv" and any(is_depthwise(product) for product in found):
         notes.append(

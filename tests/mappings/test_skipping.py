@@ -123,14 +123,17 @@ def test_a_stationary_zero_keeps_its_cell():
     plain = mapped(sparse(64, 8, 8), systolic(8, 8, "weight_stationary", bandwidth=1e15))
     assert held.alternatives[0].breakdown["array"] == plain.alternatives[0].breakdown["array"]
     assert held.executed_macs == held.macs
+    assert [note for item in held.alternatives for note in item.notes if "no multiplication is skipped" in note]
     streamed = mapped(sparse(64, 8, 8, which="x"), skipper("activations", dataflow="weight_stationary"))
     assert streamed.alternatives[0].breakdown["array"] == ceil(expected_maximum(64, 0.25, 8)) + 22
 
 
 def test_dense_tensors_and_the_other_operand_gain_nothing():
     dense = mapped(gemm("g", 8, 8, 64), skipper("weights")).alternatives[0].breakdown["array"]
-    other = mapped(sparse(8, 8, 64), skipper("activations")).alternatives[0].breakdown["array"]
-    assert dense == other == 64 + 14
+    other = mapped(sparse(8, 8, 64), skipper("activations")).alternatives[0]
+    assert dense == other.breakdown["array"] == 64 + 14
+    assert "`skipping.operand` is activations" in other.notes[0]
+    assert not mapped(gemm("g", 8, 8, 64), skipper("weights")).alternatives[0].notes
 
 
 def test_compressed_weights_move_what_their_format_stores():
