@@ -59,6 +59,20 @@ def cuttable(operator: Operator, tensors: Mapping[str, Tensor]) -> tuple[tuple[i
     return tuple((place, dim, dims[dim]) for dim in sorted(different.values(), key=lambda name: -dims[name]))
 
 
+def axis_word(operator: Operator, place: int, dim: str) -> str:
+    """What to call dimension ``dim`` of nest ``place``: for images what the axis of the result holds (``rows``), else its own name."""
+    result = operator.outputs[0]
+    write = next(operand for operand in operator.nests[place].writes if operand.tensor == result)
+    if operator.kind in ("conv", "pool") and len(write.axes) == len(_IMAGE_AXES):
+        for axis, word in zip(write.axes, _IMAGE_AXES, strict=True):
+            if any(name == dim for name, _ in axis.terms):
+                return word
+    return dim
+
+
+_IMAGE_AXES = ("images", "channels", "rows", "columns")
+
+
 def _free_axes(operator: Operator, rank: int) -> list[int]:
     """Axes of the result that may be cut."""
     free = list(range(rank))

@@ -9,7 +9,7 @@ from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import InfeasibleError, UnsupportedError
 from mappings.cores.joining import joined, noc_of, placed
 from mappings.cores.reduction import reduced, reduction_of
-from mappings.cores.slicing import Slice, chunks, cuttable, sliced
+from mappings.cores.slicing import Slice, axis_word, chunks, cuttable, sliced
 from mappings.cores.view import NOC
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator, PlannedLater
 from workloads.graph import Operator, Tensor
@@ -86,7 +86,7 @@ class Splitter:
                 parts = [one.alternatives[min(number, len(one.alternatives) - 1)] for one in maps]
                 longest = max(part.cycles_estimate for part in parts)
                 if longest < best:
-                    found.append((longest, f"{len(parts)} cores along {dim}: {parts[0].name}", parts, whole))
+                    found.append((longest, f"{len(parts)} cores along {axis_word(operator, place, dim)}: {parts[0].name}", parts, whole))
         found.sort(key=lambda item: item[0])
         nearest = [item for item in found if item[0] <= NEAR * found[0][0]][:JOINED]
         return [joined(name, parts, whole, self.noc, self._port_cycles, self.hardware.dram.name) for _, name, parts, whole in nearest]

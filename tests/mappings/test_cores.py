@@ -166,6 +166,15 @@ def check_same_reads(operator, tensors, one, dim, part):
             assert highest < size or begin + size == all_of_it  # what lies beyond is padding
 
 
+def test_a_cut_of_an_image_is_named_by_what_it_cuts():
+    names = [one.name for one in split(map_graph(graph(conv("c", c=4, o=2, h=34, f=3)), many(2)), 2)]
+    assert any(name.startswith("2 cores along rows: ") for name in names)
+    assert all(name.startswith(("2 cores along rows: ", "2 cores along channels: ", "2 cores along c, sums")) for name in names)
+    names = [one.name for one in split(map_graph(graph(gemm("g", M, N, K)), many(2)), 2)]
+    assert names
+    assert all(name.startswith(("2 cores along m: ", "2 cores along n: ", "2 cores along k, sums")) for name in names)
+
+
 def test_a_slice_that_reads_a_whole_tensor_still_reads_its_own_part_of_it():
     # y = x x^T by rows: the left operand of a slice starts at its own row, though the tensor is there entire for the right one
     axes = (Axis((("m", 1),)), Axis((("k", 1),)))
