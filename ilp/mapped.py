@@ -94,7 +94,7 @@ def moved_bytes(block: MappedBlock, plan: BlockSchedule, off_chip: frozenset[str
             reads, writes = turn.kept_reads.get(index, frozenset()), turn.kept_writes.get(index, frozenset())
             moved += turn.count * sum(nbytes for tensor, nbytes in loads.items() if tensor not in reads)
             moved += turn.count * sum(nbytes for tensor, nbytes in stores.items() if tensor not in writes)
-    return moved
+    return moved - block.count * sum(nbytes for _, _, nbytes in plan.kept_parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,13 @@ class _BlockSolver:
         at = addresses(lots, rooms, self.capacity if self.capacity is not None else NO_LIMIT)
         if at is None:
             return None
-        reads = {(move.operator, held[item].name) for move in moves for item in bits(move.kept_reads)}
+        found = [(move.operator, item) for move in moves for item in bits(move.kept_reads)]
+        reads = {(index, held[item].name) for index, item in found if not held[item].part}
+        parts = {
+            (index, held[item].name, nbytes)
+            for index, item in found
+            if held[item].part and (nbytes := dict(self.found.choices[index])[alternatives[index]].loads.get(item, 0))
+        }
         writes = {(move.operator, held[item].name) for move in moves for item in bits(move.kept_writes)}
         residencies = []
         for group, address in zip(groups, at, strict=True):
@@ -233,9 +239,10 @@ class _BlockSolver:
                     continue
                 method += " less what finds no address" if "less what" not in method else ""
                 reads.difference_update((order[step], held[item].name) for step in range(first + 1, last + 1))
+                parts = {part for part in parts if part[1] != held[item].name}
                 writes.discard((held[item].maker, held[item].name))
         residencies.sort(key=lambda stay: (stay.first, stay.address, stay.tensor))
-        plan = BlockSchedule(order, alternatives, tuple(residencies), frozenset(reads), frozenset(writes))
+        plan = BlockSchedule(order, alternatives, tuple(residencies), frozenset(reads), frozenset(writes), frozenset(parts))
         return Solved(plan, moved_bytes(self.block, plan, self.off_chip), 0, method)
 
 

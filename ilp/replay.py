@@ -13,7 +13,7 @@ from itertools import pairwise
 from hwspecs.vocabulary.errors import ContractError
 from ilp.schedule import BlockSchedule, Residency, Schedule
 from mappings.dataflow import Alternative, MappedBlock, MappedGraph
-from workloads.graph import Operator, Role
+from workloads.graph import Operator, Role, Tensor
 
 
 def check(mapped: MappedGraph, schedule: Schedule) -> None:
@@ -67,7 +67,7 @@ def _check_places(block: MappedBlock, plan: BlockSchedule, capacity: int, limite
     live: list[list[Residency]] = [[] for _ in range(steps)]
     for stay in plan.residencies:
         tensor = block.tensors.get(stay.tensor)
-        if tensor is None or stay.bytes < tensor.stored_bytes:
+        if tensor is None or stay.bytes < _least_bytes(block, plan, stay, tensor):
             raise ContractError(f"{stay.bytes} bytes are kept for {stay.tensor!r}, which is unknown or larger", where=block.name)
         if not -1 <= stay.first < stay.last <= steps:
             raise ContractError(f"{stay.tensor!r} stays from step {stay.first} to {stay.last} of {steps}", where=block.name)
@@ -86,6 +86,13 @@ def _check_places(block: MappedBlock, plan: BlockSchedule, capacity: int, limite
         for low, high in pairwise(ordered):
             if low.address + low.bytes > high.address:
                 raise ContractError(f"{low.tensor!r} and {high.tensor!r} lie in one place", where=item.operator)
+
+
+def _least_bytes(block: MappedBlock, plan: BlockSchedule, stay: Residency, tensor: Tensor) -> int:
+    """What a residency takes: the tensor, or the part of it that the operator at its beginning writes in place."""
+    if tensor.alias_of is None or not 0 <= stay.first < len(plan.order):
+        return tensor.stored_bytes
+    return min(tensor.stored_bytes, block.operators[plan.order[stay.first]].writes.get(stay.tensor, tensor.stored_bytes))
 
 
 @dataclass(slots=True)
@@ -121,6 +128,11 @@ class _Replay:
         for index, tensor in self.plan.kept_reads:
             if tensor not in self.block.operators[index].reads:
                 raise ContractError(f"a load of {tensor!r} is kept, which it does not read", where=self.block.operators[index].operator)
+        for index, tensor, nbytes in self.plan.kept_parts:
+            if not 0 <= index < len(self.block.operators) or nbytes < 0 or nbytes > self.traffic[index][0].get(tensor, 0):
+                raise ContractError(f"{nbytes} bytes of a load of {tensor!r} are kept, more than there are", where=self.block.name)
+            if (index, tensor) in self.plan.kept_reads or sum((index, tensor) == other[:2] for other in self.plan.kept_parts) > 1:
+                raise ContractError(f"a load of {tensor!r} is kept twice", where=self.block.operators[index].operator)
         for index, tensor in self.plan.kept_writes:
             item = self.block.operators[index]
             described = self.block.tensors.get(tensor)
@@ -167,7 +179,7 @@ class _Replay:
                     raise ContractError(f"the load of {tensor!r} is kept, but it is not on chip", where=item.operator)
                 if tensor not in self.stored and tensor in loads:
                     raise ContractError(f"loads {tensor!r}, of which no copy was stored off chip", where=item.operator)
-                total += loads.get(tensor, 0)
+                total += loads.get(tensor, 0) - self._part(index, step, tensor, stays)
                 seeded = (index, tensor) in plan.kept_reads and item.reads[tensor] == most[tensor]
                 begins = any(stay.first == step for stay in stays.get(tensor, ()))
                 if seeded or (begins and tensor in loads and self._whole(item.reads[tensor], tensor)):
@@ -189,6 +201,16 @@ class _Replay:
                     present.add(tensor)
         self._check_round_end(last)
         return total
+
+    def _part(self, index: int, step: int, tensor: str, stays: dict[str, list[Residency]]) -> int:
+        """Bytes of a load that were written in place by an operator of this round and have stayed since."""
+        kept = sum(nbytes for other, name, nbytes in self.plan.kept_parts if (other, name) == (index, tensor))
+        there = [stay for stay in stays.get(tensor, ()) if 0 <= stay.first < step <= stay.last]
+        most = max((self.block.operators[self.plan.order[stay.first]].writes.get(tensor, 0) for stay in there), default=0)
+        if kept > most:
+            what = f"{kept} bytes of the load of {tensor!r} are kept, of which {most} are on chip"
+            raise ContractError(what, where=self.block.operators[index].operator)
+        return kept
 
     def _whole(self, nbytes: int, tensor: str) -> bool:
         described = self.block.tensors.get(tensor)

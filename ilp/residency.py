@@ -24,6 +24,7 @@ class Held:
         maker: operator that makes it; None: it is off chip before the block runs.
         users: operators that load it; ``whole``: those whose load brings all of it, so that it may stay from there on.
         stored: it is off chip after its maker at the latest, whatever is decided.
+        part: the part of a tensor that its maker writes in place; ``bytes`` is that of the part, which its users load with the rest.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Held:
     users: tuple[int, ...]
     whole: frozenset[int]
     stored: bool
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,11 @@ class _Reading:
         for item, row in zip(block.operators, flows, strict=True):
             choices = []
             for number, alternative, loads, stores in row:
-                mine = {place[name]: nbytes for name, nbytes in loads.items() if name in place and name in item.reads}
+                mine = {
+                    place[name]: min(nbytes, held[place[name]].bytes) if held[place[name]].part else nbytes
+                    for name, nbytes in loads.items()
+                    if name in place and name in item.reads
+                }
                 made = {place[name]: nbytes for name, nbytes in stores.items() if name in place and name in item.writes}
                 own = sum(loads.values()) + sum(stores.values()) - sum(mine.values()) - sum(made.values())
                 choices.append((number, Choice(alternative.working_set_bytes, own, mine, made, alternative.cycles_estimate)))
@@ -160,7 +166,9 @@ class _Reading:
                 partly = tensor.alias_of is not None
                 reach = block.operators[makers[0]].writes[name]
                 if partly and any(block.operators[index].reads[name] > reach for index in users):
-                    continue  # an update of a part in place: the rest is off chip
+                    if self.keep and reach:
+                        found.append(Held(name, reach, makers[0], tuple(users), frozenset(), True, True))
+                    continue
                 found.append(Held(name, size, makers[0], tuple(users), whole, self._forced(name)))
             elif self.keep and ((len(users) > 1 and whole) or (users and block.count > 1 and self._returns(name))):
                 found.append(Held(name, size, None, tuple(users), whole, True))

@@ -36,6 +36,8 @@ class BlockSchedule:
         residencies: what stays on chip between operators.
         kept_reads: (operator index, tensor) whose off-chip loads do not happen because the tensor is on chip.
         kept_writes: (operator index, tensor) whose off-chip stores do not happen because nobody needs the copy.
+        kept_parts: (operator index, tensor, bytes): so many bytes of a load less, because an operator of the block that wrote this part of
+            the tensor in place left it on chip (a residency of the part).
     """
 
     order: tuple[int, ...]
@@ -43,6 +45,7 @@ class BlockSchedule:
     residencies: tuple[Residency, ...]
     kept_reads: frozenset[tuple[int, str]]
     kept_writes: frozenset[tuple[int, str]]
+    kept_parts: frozenset[tuple[int, str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

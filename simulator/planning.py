@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ilp.mapped import optimal_schedule, priced_schedule
+from ilp.parts import without_parts
 from ilp.residency import BlockProblem
 from ilp.residency_search import SHIFT, Prices, bits
 from ilp.schedule import Schedule
@@ -66,9 +67,16 @@ class _Played:
             if found is not None:
                 return found
             item = operators[operator]
-            reads, writes = (frozenset(problem.held[n].name for n in bits(mask)) for mask in (kept_reads, kept_writes))
+            writes = frozenset(problem.held[n].name for n in bits(kept_writes))
+            reads = frozenset(problem.held[n].name for n in bits(kept_reads) if not problem.held[n].part)
             choices = problem.choices[operator]
-            flows = [self.lowering.lower(item.operator, item.alternatives[pick], reads, writes).flow for pick, _ in choices]
+            flows = []
+            for pick, choice in choices:
+                alternative = item.alternatives[pick]
+                parts = [(problem.held[n].name, choice.loads.get(n, 0)) for n in bits(kept_reads) if problem.held[n].part]
+                if parts:
+                    alternative = without_parts(alternative, parts, self.lowering.off_chip.keys())
+                flows.append(self.lowering.lower(item.operator, alternative, reads, writes).flow)
             found = []
             for (pick, choice), spent in zip(choices, self._cycles(item.operator, flows), strict=True):
                 moved = choice.own + sum(nbytes for n, nbytes in choice.loads.items() if not kept_reads >> n & 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hwspecs.vocabulary.errors import ContractError
 from hwspecs.vocabulary.records import dataclass
+from ilp.parts import without_parts
 from ilp.rounds import rounds
 from ilp.schedule import Schedule
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator, PlannedLater
@@ -27,6 +28,7 @@ class Step:
     Attributes:
         block, index: place in the mapped graph.
         turns: (rounds, lowered) for each distinct round of the block, in order.
+        trimmed: the chosen alternative less parts of loads that the schedule keeps; None: nothing of the kind.
     """
 
     block: int
@@ -34,11 +36,12 @@ class Step:
     item: MappedOperator
     pick: int
     turns: tuple[tuple[int, Lowered], ...]
+    trimmed: Alternative | None = None
 
     @property
     def alternative(self) -> Alternative:
-        """The chosen alternative."""
-        return self.item.alternatives[self.pick]
+        """The chosen alternative, as it is played."""
+        return self.trimmed or self.item.alternatives[self.pick]
 
     @property
     def repeated(self) -> Alternative:
@@ -78,10 +81,15 @@ def build_program(mapped: MappedGraph, schedule: Schedule, ports: Ports | None =
         if sorted(plan.order) != list(range(len(block.operators))) or len(plan.alternatives) != len(block.operators):
             raise ContractError("the schedule does not run each operator once", where=block.name)
         turns = rounds(block, plan)
+        parts: dict[int, list[tuple[str, int]]] = {}
+        for index, tensor, nbytes in plan.kept_parts:
+            parts.setdefault(index, []).append((tensor, nbytes))
         steps = []
         for index in plan.order:
             item, pick = block.operators[index], plan.alternatives[index]
-            alternative = item.alternatives[pick]
+            alternative, trimmed = item.alternatives[pick], None
+            if index in parts:
+                alternative = trimmed = without_parts(alternative, parts[index], lowering.off_chip.keys())
             lowered = []
             for turn in turns:
                 same, reads, writes = _pattern(alternative, turn.kept_reads.get(index, NOTHING), turn.kept_writes.get(index, NOTHING))
@@ -90,7 +98,7 @@ def build_program(mapped: MappedGraph, schedule: Schedule, ports: Ports | None =
                 if found is None:
                     found = done[key] = lowering.lower(item.operator, same, reads, writes)
                 lowered.append((turn.count, found))
-            steps.append(Step(number, index, item, pick, tuple(lowered)))
+            steps.append(Step(number, index, item, pick, tuple(lowered), trimmed))
         program.append(steps)
     return program
 

@@ -14,6 +14,8 @@ from hwspecs import load_hardware
 from hwspecs.vocabulary.errors import ContractError, InfeasibleError
 from ilp import optimal_schedule, replay, trivial_schedule
 from ilp.lifetimes import compulsory
+from ilp.parts import without_parts
+from ilp.rounds import off_chip_bytes
 from ilp.schedule import BlockSchedule, Residency
 from mappings import map_graph
 from mappings.dataflow import Alternative, MappedGraph, MappedOperator, Segment, Stage, Transfer
@@ -259,9 +261,40 @@ def test_a_part_that_was_updated_in_place_is_not_taken_for_the_whole():
     honest = optimal_schedule(mapped)
     (plan,) = honest.blocks
     stay = Residency("d", 0, 1, 5_000, 1_000)
-    false = replace(plan, residencies=(*plan.residencies, stay), kept_reads=plan.kept_reads | {(1, "d")})
+    others = tuple(one for one in plan.residencies if one.tensor != "d")
+    false = replace(plan, residencies=(*others, stay), kept_reads=plan.kept_reads | {(1, "d")}, kept_parts=frozenset())
     with pytest.raises(ContractError, match="the load of 'd' is kept, but it is not on chip"):
         replay.check(mapped, replace(honest, blocks=(false,)))
+
+
+def test_the_newest_part_of_a_cache_need_not_be_loaded_again():
+    tensors = [tensor("c", 1_000, Role.KV_CACHE), tensor("d", 1_000, Role.KV_CACHE, alias_of="c", region=10)]
+    operators = [mapped_operator("append", {"x": 100}, {"d": 10}), mapped_operator("attention", {"x": 100, "d": 1_000}, {"y": 100})]
+    mapped = layered(tensors, operators, 7, 100)
+    # x is read twice and handed on in a place of its own; the trivial schedule loads the 10 new bytes back in each of 7 rounds
+    simple, best = trivial_schedule(mapped), optimal_schedule(mapped)
+    (plan,) = best.blocks
+    assert plan.kept_parts == {(1, "d", 10)}
+    part = next(stay for stay in plan.residencies if stay.tensor == "d")
+    assert (part.first, part.last, part.bytes) == (0, 1, 10)
+    played = {name: simulate(mapped, one, timeline=False) for name, one in (("simple", simple), ("best", best))}
+    assert played["best"].extra_bytes == best.extra_bytes
+    loads = {name: result.operators[1].bytes_by_memory["dram"][0] for name, result in played.items()}
+    assert loads["simple"] - loads["best"] >= 7 * 10
+    for nbytes in (11, 2_000):
+        false = replace(plan, kept_parts=frozenset({(1, "d", nbytes)}))
+        with pytest.raises(ContractError, match=f"{nbytes} bytes of .* load of 'd' are kept"):
+            replay.check(mapped, replace(best, blocks=(false,)))
+
+
+@pytest.mark.parametrize("nbytes", [1, 24, 25, 26, 60, 100])
+def test_a_load_less_a_part_moves_so_much_less_in_as_many_firings(nbytes):
+    whole = mapped_operator("attention", {"x": 40, "d": 100}, {"y": 100}).alternatives[0]
+    part = without_parts(whole, [("d", nbytes)], {"dram"})
+    before, after = (off_chip_bytes(one, frozenset({"dram"})) for one in (whole, part))
+    assert after == ({"x": 40} | ({"d": 100 - nbytes} if nbytes < 100 else {}), before[1])
+    assert [stage.firings for stage in part.stages] == [stage.firings for stage in whole.stages]
+    assert [stage.cycles for stage in part.stages] == [stage.cycles for stage in whole.stages]
 
 
 def test_split_scratchpads_keep_nothing_and_say_so():
@@ -283,3 +316,14 @@ def test_networks_are_proven_and_no_worse(model, asked, room):
     small, large = (simulate(mapped, one, timeline=False) for one in (best, simple))
     assert small.extra_bytes == best.extra_bytes
     assert small.energy_by_component["dram"] <= large.energy_by_component["dram"] + 1e-12
+
+
+def test_an_operator_that_does_not_fit_is_tiled():
+    device = load_hardware("edge-npu")
+    mapped = map_graph(load_model("llama-3-8b", phase="prefill", tokens=512, default_format=device.default_format), device)
+    schedule = optimal_schedule(mapped)
+    largest = max(sum(item.reads.values()) + sum(item.writes.values()) for block in mapped.blocks for item in block.operators)
+    assert largest > 10 * schedule.capacity_bytes
+    assert schedule.proven
+    assert len(schedule.blocks) == 3  # 32 layers are one block
+    assert schedule.extra_bytes < trivial_schedule(mapped).extra_bytes
