@@ -12,12 +12,14 @@ from hwspecs.vocabulary.units import format_quantity
 
 
 def operator_of(document: Document, name: str) -> Mapping[str, Any]:
-    """The row of one operator.
+    """The row of one operator; of the group that it runs in where several run as one.
 
     Raises:
         UnknownNameError: no operator of that name; the hint names the nearest.
     """
     rows = {row["name"]: row for row in document["operators"]}
+    groups = {member: row for row in document["operators"] for member in row.get("members", ())}
+    rows = {**groups, **rows}
     if name not in rows:
         raise UnknownNameError(f"unknown operator {name!r}", where="--explain", hint=did_you_mean(name, rows))
     row: Mapping[str, Any] = rows[name]

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from cyclewright.api import Overrides, Plan, Prepared, overrides_of, plan, play
 from hwspecs import load_hardware, resolve_leaf
+from hwspecs.attributes import Attribute
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.reading import attribute_at
-from hwspecs.schema import Attribute
-from hwspecs.vocabulary.errors import ArgumentError, InvalidInput
+from hwspecs.vocabulary.errors import ArgumentError, InvalidInput, UnknownNameError
 from simulator.result import Result
 
 
@@ -70,11 +70,20 @@ def run_varied(prepared: Prepared, planned: Plan, changes: Sequence[tuple[Leaf, 
 
 
 def with_overrides(prepared: Prepared, overrides: Overrides) -> tuple[Hardware, tuple[str, ...]]:
-    """The prepared device with a user's changes on top, and each change as ``full.path=value``.
+    """The prepared device with a user's changes on top, and each change as ``full.path=value``; one may state what the spec leaves out.
 
     Raises:
         UnknownNameError: no such leaf.
         CyclewrightError: a value does not fit its leaf.
     """
-    changes = [(resolve_leaf(prepared.hardware, path), value) for path, value in overrides_of(overrides).items()]
-    return vary(prepared, changes), tuple(f"{path}={value}" for path, value in changes)
+    changes = overrides_of(overrides)
+    changed = vary(prepared, [(_resolved(prepared.hardware, path), value) for path, value in changes.items()])
+    return changed, tuple(f"{_resolved(changed, path)}={value}" for path, value in changes.items())
+
+
+def _resolved(hardware: Hardware, path: str) -> str:
+    """The full path of a leaf that ``hardware`` has; of one that it may state, what the caller wrote."""
+    try:
+        return resolve_leaf(hardware, path)
+    except UnknownNameError:
+        return path

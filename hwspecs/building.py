@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hwspecs.dram import build_dram
 from hwspecs.hardware import ComputeUnit, Hardware, Leaf, Link, Memory
-from hwspecs.schema import UNIT_COMMON
+from hwspecs.unit_kinds import UNIT_COMMON
 from hwspecs.vocabulary.formats import number_format
 from hwspecs.vocabulary.units import read_quantity
 

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema, create_model
 
+from hwspecs.attributes import WORD, Attribute, Group
 from hwspecs.hardware import SOURCES
-from hwspecs.schema import SCHEMA_VERSION, TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
+from hwspecs.schema import SCHEMA_VERSION, TOP
+from hwspecs.unit_kinds import UNIT_KINDS, unit_group
 from hwspecs.vocabulary.units import example
 
 _STRICT = ConfigDict(extra="forbid")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from hwspecs.attributes import Attribute
 from hwspecs.building import build
 from hwspecs.checking import check
 from hwspecs.drafting import Draft, draft, merge
@@ -20,7 +21,6 @@ from hwspecs.dram import PARTS, drop_part, expand_parts, swap_part
 from hwspecs.hardware import Hardware, Leaf
 from hwspecs.plausible import check_plausible
 from hwspecs.reading import Unknown, attribute_at, read_leaves, read_value, sort_errors
-from hwspecs.schema import Attribute
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError, ErrorList, InvalidInput, UnknownNameError
 from hwspecs.vocabulary.located_yaml import Mark, Node, load_yaml, resolve_scalar
 from hwspecs.vocabulary.suggest import did_you_mean

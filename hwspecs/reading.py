@@ -8,9 +8,11 @@ from dataclasses import replace
 from difflib import get_close_matches
 from math import isfinite
 
+from hwspecs.attributes import WORD, Attribute, Group
 from hwspecs.drafting import Draft, DraftLeaf, Parts
 from hwspecs.hardware import Leaf
-from hwspecs.schema import FREE_GROUP, TOP, UNIT_KINDS, WORD, Attribute, Group, unit_group
+from hwspecs.schema import TOP
+from hwspecs.unit_kinds import FREE_GROUP, UNIT_KINDS, unit_group
 from hwspecs.vocabulary.errors import CyclewrightError, InvalidInput, SpecError, UnitError
 from hwspecs.vocabulary.formats import number_format
 from hwspecs.vocabulary.functions import FUNCTIONS

@@ -146,3 +146,12 @@ def test_playing_a_plan_again_for_energies_equals_a_whole_run(answer: WhatIf) ->
         if point.error is None:
             run = cw.run(STREAM, "edge-npu", overrides={effect.leaf.path: point.value})
             assert (run.latency_s, run.energy_j) == (point.latency_s, point.energy_j)
+
+
+def test_a_change_may_state_what_the_spec_leaves_out() -> None:
+    skips = ["array.skipping.operand=weights", "array.skipping.lanes=8", "dataflow=output_stationary"]
+    answer = cw.whatif("gemm:512x512x512", "systolic-array", sparsity="2:4", set=skips, leaves=False)
+    assert answer.overrides[0] == "unit.array.skipping.operand=weights"
+    assert answer.changed is not None
+    assert answer.changed.executed_flops == answer.base.executed_flops / 2
+    assert answer.changed.cycles < answer.base.cycles

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from hwspecs import load_hardware, validate_file
+from hwspecs.attributes import Group
 from hwspecs.hardware import SOURCES
-from hwspecs.schema import HEADER, LINK, MEMORY, TOP, UNIT_COMMON, UNIT_KINDS, Group
+from hwspecs.schema import HEADER, LINK, MEMORY, TOP
+from hwspecs.unit_kinds import UNIT_COMMON, UNIT_KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "specs.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the documents are not here (installed package)")
