@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 GROWTH, MOST_GROWTH = 6, 24
 """Successors per state that a layer has room for at first, and those beyond which it leaves some out."""
 LEAST_ROOM = 4096
+MOST_DROPS = 512
+"""Minimal drop sets that one step of one state tries; narrow layers, of which few successors stay, try fewer."""
 NO_LIMIT = 1 << 62
 
 
@@ -74,14 +76,14 @@ class _Layer:
 
 def sweep(
     problem: Problem, capacity: int, *, width: int, limit: int = NO_LIMIT, state_limit: int = NO_LIMIT,
-    progress: Callable[[int, int, int], None] | None = None,
+    progress: Callable[[int, int, int], bool | None] | None = None,
 ) -> Swept:  # fmt: skip
     """Search the plans of an atomic problem, at most ``width`` states a layer (the cheapest are kept).
 
     Args:
         limit: only plans of fewer extra bytes are of interest.
         state_limit: states in all after which layers are cut to a single state, so that the sweep ends soon.
-        progress: called per layer with (layer, layers, states).
+        progress: called per layer with (layer, layers, states); once it answers True, layers are cut to a single state too.
     """
     import numpy as np
 
@@ -100,12 +102,14 @@ def sweep(
     bound = limit
     complete = True
     looked = 0
+    hurry = False
     expand: Any = kernel.expand
+    most_drops = min(MOST_DROPS, max(4, width // 4))
     for step in range(operators):
         room = max(LEAST_ROOM, len(cost) * GROWTH)
         while True:
             out = _Room(room, words, item_words)
-            made, cut, least = expand(done, kept, copies, cost, held, *tables, *forced, capacity, limit, *out.arrays())
+            made, cut, least = expand(done, kept, copies, cost, held, *tables, *forced, capacity, limit, most_drops, *out.arrays())
             if not cut or made < room or room >= len(cost) * MOST_GROWTH:
                 break
             room *= 2
@@ -113,7 +117,7 @@ def sweep(
             complete, bound = False, min(bound, int(least))
         alive = np.flatnonzero(out.alive[:made])
         looked += len(alive)
-        most = width if looked < state_limit else 1
+        most = 1 if hurry or looked >= state_limit else width
         if len(alive) > most:
             ranked = alive[np.lexsort((out.held[alive], out.least[alive]))]
             complete, bound = False, min(bound, int(out.least[ranked[most]]))
@@ -122,7 +126,7 @@ def sweep(
         cost, held = out.cost[alive], out.held[alive]
         layers.append(_Layer(kept, out.parent[alive], out.operator[alive]))
         if progress is not None:
-            progress(step + 1, operators, looked)
+            hurry = bool(progress(step + 1, operators, looked))
         if not len(alive):
             return Swept(None, (), -1, bound, looked, complete)
     best = int(np.argmin(cost))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ilp.arena import fitted
 from ilp.atomic import least_capacity
-from ilp.baselines import baselines
+from ilp.baselines import baselines, depth_first
 from ilp.problem import Answer, Plan, Problem
 from ilp.recount import recount
 from ilp.solve import Progress, solve
@@ -72,7 +72,21 @@ def _placed(problem: Problem, answer: Answer, capacity: int, asked: Mapping[str,
             if recount(problem, found, capacity) < recount(problem, best, capacity):
                 best, how = found, f", solved for {less} bytes to find addresses"
             break
-    return _with(problem, answer, best, capacity, how)
+    return _or_simpler(problem, _with(problem, answer, best, capacity, how), capacity)
+
+
+def _or_simpler(problem: Problem, answer: Answer, capacity: int) -> Answer:
+    """The answer, or a simple scheme's plan where the search has ended without a proof and that one moves less."""
+    if answer.proven:
+        return answer
+    orders = {"program": tuple(range(len(problem.tasks))), "depth-first": depth_first(problem)}
+    schemes = [(order, rule, how) for order in orders for rule, how in (("belady", "linear"), ("belady", "best-fit"))]
+    simple = min(baselines(problem, capacity, orders, schemes), key=lambda scheme: scheme.extra_bytes)
+    if simple.extra_bytes >= answer.extra_bytes:
+        return answer
+    return replace(
+        answer, plan=simple.plan, extra_bytes=simple.extra_bytes, method=f"{simple.name}: less than {answer.method}", placed=True
+    )
 
 
 def _with(problem: Problem, answer: Answer, plan: Plan, capacity: int, how: str) -> Answer:

@@ -168,22 +168,28 @@ def _timed(problem: Problem, capacity: int, solver: str | None, effort: Effort) 
     return Answer(told.plan, told.extra_bytes, max(0, told.bound_bytes), name, placed, spent, told.stopped)
 
 
-def _telling(progress: Progress | None, what: str, deadline: float | None) -> Callable[[int, int, int], None]:
-    last = time.monotonic()
+def _telling(progress: Progress | None, what: str, deadline: float | None) -> Callable[[int, int, int], bool]:
+    """What a sweep calls after each layer; its answer says that the time is nearly up, so that the sweep ends as narrow as it can."""
+    told = before = time.monotonic()
+    hurry = False
 
-    def tell(layer: int, layers: int, states: int) -> None:
-        nonlocal last
+    def tell(layer: int, layers: int, states: int) -> bool:
+        nonlocal told, before, hurry
         now = time.monotonic()
-        if deadline is not None and now > deadline:
-            raise _OutOfTimeError
-        if progress is not None and now - last > 1.0:
-            last = now
+        if deadline is not None and not hurry:
+            if now > deadline and layer == 1:
+                raise _OutOfTimeError
+            hurry = now + 1.5 * (now - before) > deadline  # the next layer may well take somewhat longer than this one
+        before = now
+        if progress is not None and now - told > 1.0:
+            told = now
             progress(f"{what}: step {layer} of {layers}, {states} states")
+        return hurry
 
     return tell
 
 
-def _swept(part: Segment, capacity: int, width: int, known: Found | None, states: int, tell: Callable[[int, int, int], None]) -> Found:
+def _swept(part: Segment, capacity: int, width: int, known: Found | None, states: int, tell: Callable[[int, int, int], bool]) -> Found:
     """What is known of a part after one more sweep."""
     limit = NO_LIMIT if known is None or known.course is None else known.extra_bytes
     swept = sweep(part.problem, capacity, width=width, limit=limit, state_limit=states, progress=tell)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-MOST_DROPS = 512
-"""Minimal drop sets that one step tries; beyond it the layer counts as truncated."""
 ONE = np.uint64(1)
 
 
@@ -131,7 +129,7 @@ def _to_come(done, kept, copies, hard_item, hard_at, forced, gate, size, stored)
 @njit(cache=True)
 def expand(  # type: ignore[no-untyped-def]
     done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, hard_item, hard_at, forced, gate,
-    capacity, limit, out_done, out_kept, out_copies, out_cost, out_least, out_held, out_parent, out_op, out_alive,
+    capacity, limit, most_drops, out_done, out_kept, out_copies, out_cost, out_least, out_held, out_parent, out_op, out_alive,
 ):  # fmt: skip
     """Successors of the states of one layer, dominated ones marked dead.
 
@@ -142,6 +140,7 @@ def expand(  # type: ignore[no-untyped-def]
         size, stored: per item; ``phi``: bytes of each operator with its operands; ``capacity``: bytes of the scratchpad.
         hard_item, hard_at, forced, gate: items with the operators that they cannot outlast, in order (compressed rows), and for each of
             these the maker and users of the item that come before it, (places, words).
+        most_drops: minimal drop sets that one step tries; with more the layer counts as truncated.
         limit: states whose least cost (paid and to come) is this or more are not made.
         out_*: room for the successors.
 
@@ -166,6 +165,7 @@ def expand(  # type: ignore[no-untyped-def]
     others = np.empty(len(size), np.int64)
     rest = np.empty(len(size) + 1, np.int64)
     taken = np.zeros(len(size), np.bool_)
+    next_use = np.zeros(len(size), np.int64)
     ready = np.empty(operators, np.int64)
     for state in range(states):
         count = 0
@@ -206,9 +206,16 @@ def expand(  # type: ignore[no-untyped-def]
                     if not operand:
                         others[candidates] = item
                         candidates += 1
-                for a in range(1, candidates):  # largest first, so that small drop sets come early
+                        next_use[item] = operators
+                        for user in range(operators):
+                            if _has(users[item], user) and not _has(done[state], user):
+                                next_use[item] = user
+                                break
+                for a in range(1, candidates):  # largest first, of equal ones the one used last, so that the promising drop sets come early
                     item, b = others[a], a - 1
-                    while b >= 0 and size[others[b]] < size[item]:
+                    while b >= 0 and (
+                        size[others[b]] < size[item] or (size[others[b]] == size[item] and next_use[others[b]] < next_use[item])
+                    ):
                         others[b + 1] = others[b]
                         b -= 1
                     others[b + 1] = item
@@ -294,7 +301,7 @@ def expand(  # type: ignore[no-untyped-def]
                                 chain[made] = table[slot]
                                 table[slot] = made
                                 made += 1
-                    if tried >= MOST_DROPS:
+                    if tried >= most_drops:
                         truncated = True
                         least_left_out = min(least_left_out, cost[state])
                         break
