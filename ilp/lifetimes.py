@@ -24,7 +24,8 @@ class Lifetimes:
         root: tensor name to the name of its storage.
         made: root to the index of the operator that first writes it, for storages that the block produces.
         reads: root to ((operator index, tensor name, compulsory bytes), ...) in program order; ``writes``: the same for writes.
-        persistent: roots that outlive the run: caches, optimizer state, and whatever was there before and is updated in place.
+        persistent: roots that outlive the run or a round: caches, optimizer state, whatever was there before and is updated in place, and
+            slices of stacked tensors.
         leaving: roots that are used after the block, last round.
     """
 
@@ -57,6 +58,7 @@ def lifetimes(block: MappedBlock) -> Lifetimes:
             if base == name:
                 made.setdefault(name, index)
     persistent = {base for base in writes if base not in made or (base in tensors and tensors[base].role in PERSISTENT)}
+    persistent |= made.keys() & block.stacked.keys()
     return Lifetimes(
         root, made, {base: tuple(uses) for base, uses in reads.items()}, {base: tuple(uses) for base, uses in writes.items()},
         frozenset(persistent), frozenset(root.get(name, name) for name in block.leaving),
@@ -91,6 +93,9 @@ def compulsory(mapped: MappedGraph, lives: tuple[Lifetimes, ...] | None = None) 
     lives = lives if lives is not None else tuple(lifetimes(block) for block in mapped.blocks)
     outer_made = {block.leaving.get(name, name) for block, life in zip(mapped.blocks, lives, strict=True) for name in life.made}
     outer_made.update(outer for block in mapped.blocks for outer in block.leaving.values())
+    outer_made.update(
+        block.stacked[name] for block, life in zip(mapped.blocks, lives, strict=True) for name in life.made if name in block.stacked
+    )
     graph_outputs = resolved_outputs(mapped.graph)
     loaded: dict[str, int] = {}
     reads: dict[tuple[int, int], int] = {}
@@ -100,7 +105,7 @@ def compulsory(mapped: MappedGraph, lives: tuple[Lifetimes, ...] | None = None) 
         for name, uses in life.reads.items():
             if name in life.made:
                 continue
-            key = block.entering.get(name, name) if name in once else f"{number}:{name}"
+            key = block.entering.get(name, name) if name in once else block.stacked.get(name, f"{number}:{name}")
             if key in outer_made:
                 continue
             rounds = 1 if name in once else block.count
@@ -114,6 +119,8 @@ def compulsory(mapped: MappedGraph, lives: tuple[Lifetimes, ...] | None = None) 
             for index, tensor, nbytes in uses:
                 leaves = block.leaving.get(tensor, tensor if block.count == 1 else "") in graph_outputs
                 rounds = block.count if name in life.persistent else 1 if leaves else 0
+                if name in life.made and name in block.stacked and block.stacked[name] not in graph_outputs:
+                    rounds = 0  # a chip with room for all slices would keep them
                 if rounds:
                     writes[number, index] = writes.get((number, index), 0) + rounds * nbytes
     return Compulsory(reads, writes)

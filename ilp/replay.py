@@ -270,6 +270,8 @@ def _ideal_bytes(mapped: MappedGraph) -> int:
                 fresh[block.entering.get(name, name)] = fresh["round/" + name] = 1 << 62
             total += (block.count - 2) * _ideal_round(block, dict(fresh), outputs, False) + _ideal_round(block, fresh, outputs, True)
             seen.update({name: amount for name, amount in fresh.items() if not name.startswith("round/")})
+        for name, outer in block.stacked.items():
+            seen["slice/" + outer] = max(seen.get("slice/" + outer, 0), seen.get("round/" + name, 0))
         for name in [name for name in seen if name.startswith("round/")]:
             del seen[name]
     return total
@@ -287,6 +289,8 @@ def _ideal_round(block: MappedBlock, seen: dict[str, int], outputs: set[str], la
         return name
 
     def key(name: str) -> str:
+        if name in block.stacked and "slice/" + block.stacked[name] in seen:
+            return "slice/" + block.stacked[name]
         return block.entering.get(name, name) if name in outside else "round/" + name
 
     for item in block.operators:
@@ -308,6 +312,8 @@ def _ideal_round(block: MappedBlock, seen: dict[str, int], outputs: set[str], la
             if outer:
                 seen[outer] = 1 << 62
             persists = base not in born or block.tensors[base].role in (Role.KV_CACHE, Role.OPTIMIZER_STATE)
+            if base in born and base in block.stacked:
+                persists = block.stacked[base] in outputs
             if persists or (last and outer in outputs):
                 total += nbytes
     return total

@@ -243,6 +243,8 @@ class MappedBlock:
         carried: (output, input) of a repeat; ``shared``: tensors that are the same in every round.
         entering: block tensors that exist before the block runs: name in the block to name in the enclosing graph.
         leaving: block tensors that are used after the block: name in the block to name in the enclosing graph.
+        stacked: block tensors that are another slice of one tensor of the enclosing graph in each round (``Repeat.stacked``): name in the
+            block to that tensor's name. Whatever the block makes of them goes off chip.
     """
 
     name: str
@@ -253,6 +255,7 @@ class MappedBlock:
     shared: tuple[str, ...] = ()
     entering: Mapping[str, str] = field(default_factory=dict)
     leaving: Mapping[str, str] = field(default_factory=dict)
+    stacked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

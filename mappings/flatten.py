@@ -30,7 +30,7 @@ def flat_repeat(repeat: Repeat) -> Repeat:
 def _merged(repeat: Repeat) -> Repeat | None:
     """One repeat in place of two, where the inner one is all of the outer body and hands on the same tensors."""
     (inner, *rest) = repeat.body.nodes
-    if rest or not isinstance(inner, Repeat):
+    if rest or not isinstance(inner, Repeat) or inner.stacked or repeat.stacked:
         return None
     outward = {inner.outputs[output]: output for output in inner.outputs}
     inward = {tensor: name for name, tensor in inner.inputs.items()}
@@ -83,14 +83,17 @@ def _round_names(repeat: Repeat, turn: int) -> dict[str, str]:
     if turn > 0:
         names.update({name: f"{repeat.name}.{turn - 1}.{output}" for output, name in repeat.carried})
     names.update({name: f"{repeat.name}.{name}" for name in repeat.shared if name not in repeat.inputs})
+    piece = repeat.count - 1 - turn if repeat.reverse else turn
+    names.update({name: f"{outer}.{piece}" for name, outer in repeat.stacked.items()})
     return names
 
 
 def _renamed(node: Operator | Repeat, names: Mapping[str, str], prefix: str) -> Operator | Repeat:
     if isinstance(node, Repeat):
-        inputs = {name: names[tensor] for name, tensor in node.inputs.items()}
-        outputs = {name: names[tensor] for name, tensor in node.outputs.items()}
-        return replace(node, name=prefix + node.name, inputs=inputs, outputs=outputs)
+        inputs, outputs, stacked = (
+            {name: names[tensor] for name, tensor in side.items()} for side in (node.inputs, node.outputs, node.stacked)
+        )
+        return replace(node, name=prefix + node.name, inputs=inputs, outputs=outputs, stacked=stacked)
 
     def operands(side: tuple[Operand, ...]) -> tuple[Operand, ...]:
         return tuple(

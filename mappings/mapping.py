@@ -49,7 +49,7 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
     later = {roots.get(name, name) for name in graph.outputs}
     for part in reversed(parts):
         needed.append(set(later))
-        names = part.inputs.values() if isinstance(part, Repeat) else (name for operator in part for name in operator.inputs)
+        names = part.read if isinstance(part, Repeat) else (name for operator in part for name in operator.inputs)
         later.update(roots.get(name, name) for name in names)
     blocks = []
     for place, (part, after) in enumerate(zip(parts, reversed(needed), strict=True)):
@@ -132,6 +132,7 @@ def _repeat_block(run: _Run, repeat: Repeat, outer_roots: dict[str, str]) -> Map
         shared=repeat.shared,
         entering={tensor: outer_roots.get(outer, outer) for tensor, outer in repeat.inputs.items()},
         leaving=leaving,
+        stacked={roots.get(tensor, tensor): outer for tensor, outer in repeat.stacked.items()},
     )
 
 

@@ -23,7 +23,10 @@ def stored_bytes(mapped: MappedGraph, lives: tuple[Lifetimes, ...]) -> int:
             tensor = block.tensors.get(name)
             if tensor is None or tensor.role not in STORED_ROLES or (name in life.made and name not in life.persistent):
                 continue
-            if block.count > 1 and name not in handed_on:
+            if name in block.stacked:
+                if name not in life.made:
+                    sizes[block.stacked[name]] = tensor.stored_bytes * block.count
+            elif block.count > 1 and name not in handed_on:
                 sizes[f"{number}:{name}"] = tensor.stored_bytes * block.count
             elif block.count == 1 and name not in block.entering and name not in block.leaving and name in life.made:
                 sizes[f"{number}:{name}"] = tensor.stored_bytes
@@ -47,8 +50,17 @@ def live_off_chip(mapped: MappedGraph, schedule: Schedule, lives: tuple[Lifetime
                 continue
             if tensor.role in STORED_ROLES and (name not in life.made or name in life.persistent):
                 continue
-            key = block.entering.get(name) or block.leaving.get(name) or (f"{number}:{name}" if block.count > 1 else name)
             maker = life.made.get(name)
+            if name in block.stacked:
+                key, done = block.stacked[name], base + len(plan.order)
+                if maker is not None:  # one slice while the rounds run (the first is shown), all of them afterwards
+                    piece = f"{number}:{name}"
+                    first[piece], last[piece], size[piece] = position[maker], done - 1, tensor.stored_bytes
+                first.setdefault(key, done if maker is not None else base)
+                last[key] = max(last.get(key, 0), done if maker is not None else done - 1)
+                size[key] = tensor.stored_bytes * block.count
+                continue
+            key = block.entering.get(name) or block.leaving.get(name) or (f"{number}:{name}" if block.count > 1 else name)
             uses = [position[index] for index, _, _ in life.reads.get(name, ())]
             made_at = position[maker] if maker is not None else (0 if name in block.entering else base)
             first.setdefault(key, made_at)
@@ -61,8 +73,8 @@ def live_off_chip(mapped: MappedGraph, schedule: Schedule, lives: tuple[Lifetime
             last[name] = base - 1
     change = [0] * (base + 1)
     for key, nbytes in size.items():
-        change[first[key]] += nbytes
-        change[last[key] + 1] -= nbytes
+        change[min(first[key], base)] += nbytes
+        change[min(last[key] + 1, base)] -= nbytes
     alive = stored_bytes(mapped, lives)
     totals = []
     for step in range(base):

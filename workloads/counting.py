@@ -80,7 +80,7 @@ def stored_counts(graph: OperatorGraph) -> tuple[int, dict[str, int]]:
     for tensor, times in stored_tensors(graph):
         kind = _MEMORY_ROLES[tensor.role]
         stored[kind] += tensor.stored_bytes * times
-        if kind == "weight":
+        if kind == "weight" and tensor.view_of is None:
             parameters += tensor.values * times
     return parameters, stored
 
@@ -99,13 +99,13 @@ def stored_tensors(graph: OperatorGraph, times: int = 1) -> Iterator[tuple[Tenso
     """Weights, caches and states with how many such tensors there are.
 
     Left out are tensors that an operator produces, views and aliases of another tensor, and inputs of a body that the
-    enclosing graph holds (shared weights, carried states).
+    enclosing graph holds (shared weights, carried states, slices of stacked tensors).
     """
     produced: set[str] = set()
     for node in graph.nodes:
-        produced.update(node.outputs.values() if isinstance(node, Repeat) else node.outputs)
+        produced.update(node.written if isinstance(node, Repeat) else node.outputs)
         if isinstance(node, Repeat):
-            entering = node.inputs.keys()
+            entering = {*node.inputs, *node.stacked}
             for tensor, count in stored_tensors(node.body, times * node.count):
                 if tensor.name in entering:
                     continue
@@ -133,7 +133,7 @@ def peak_activation_bytes(graph: OperatorGraph) -> int:
     now = sum(size.get(name, 0) for name in alive)
     peak = now
     for step, node in enumerate(graph.nodes):
-        for name in node.outputs.values() if isinstance(node, Repeat) else node.outputs:
+        for name in node.written if isinstance(node, Repeat) else node.outputs:
             root = roots[name]
             if root not in alive:
                 alive.add(root)
@@ -149,7 +149,7 @@ def peak_activation_bytes(graph: OperatorGraph) -> int:
 
 def _inside(repeat: Repeat) -> int:
     """Activation bytes of a body beyond its inputs and outputs, which the enclosing graph counts."""
-    seen = {*repeat.inputs, *repeat.outputs}
+    seen = {*repeat.inputs, *repeat.outputs, *repeat.stacked}
     shared = sum(
         tensor.stored_bytes for name in seen if (tensor := repeat.body.tensors.get(name)) is not None and tensor.role in _ALIVE_ROLES
     )
@@ -158,8 +158,8 @@ def _inside(repeat: Repeat) -> int:
 
 def _touched(node: Operator | Repeat) -> Iterator[str]:
     if isinstance(node, Repeat):
-        yield from node.inputs.values()
-        yield from node.outputs.values()
+        yield from node.read
+        yield from node.written
     else:
         yield from node.inputs
         yield from node.outputs

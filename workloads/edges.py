@@ -20,7 +20,7 @@ def to_networkx(graph: OperatorGraph) -> Any:
     for node in graph.nodes:
         if isinstance(node, Repeat):
             result.add_node(node.name, kind="repeat", macs=sum(operator.macs * times for operator, _, times in node.body.walk(node.count)))
-            inputs, outputs = tuple(node.inputs.values()), tuple(node.outputs.values())
+            inputs, outputs = node.read, node.written
         else:
             result.add_node(node.name, kind=node.kind, macs=node.macs)
             inputs, outputs = node.inputs, node.outputs

@@ -41,6 +41,8 @@ class Tensor:
         role: what it is for.
         alias_of: the tensor whose storage this one re-uses (KV append, optimizer update), or None.
         region_bytes: for an alias: bytes of the storage that are new; 0 means all.
+        view_of: the dense tensor that a ``prune`` operator derives this one from (an N:M copy of a weight), or None; its values are no
+            parameters of their own.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Tensor:
     sparsity: Sparsity = DENSE
     alias_of: str | None = None
     region_bytes: int = 0
+    view_of: str | None = None
     _stored: int = field(default=-1, init=False, repr=False, compare=False)
 
     @property
@@ -125,11 +128,13 @@ class Operator:
     Attributes:
         name: unique in its graph.
         kind: ``gemm``, ``conv``, ``attention``, ``elementwise``, ``norm``, ``softmax``, ``pool``, ``reduce``, ``embedding``,
-            ``copy`` (transpose, concat, slice that moves bytes), ``view`` (moves nothing), ``topk``, ``scan``, ``unknown``.
+            ``copy`` (transpose, concat, slice that moves bytes), ``view`` (moves nothing), ``topk``, ``scan``, ``prune`` (an N:M view of a
+            weight), ``update`` (one step of an optimizer), ``unknown``.
         inputs, outputs: tensor names of the graph, in order.
         nests: loop nests in order; empty for ``view`` and ``unknown``.
         internal: tensors that live only inside this operator (scores of a fused attention).
-        attributes: what mappers and reports may want (``causal``, ``heads``, ``kv_heads``, ``activation``, ``experts``, ...).
+        attributes: what mappers and reports may want (``causal``, ``heads``, ``kv_heads``, ``activation``, ``experts``, ...; in a
+            training step ``pass``: ``FF``, ``BP``, ``WU``, ``update`` or ``recompute``).
         read_bytes: input name to bytes actually read where that is less or more than the whole tensor
             (embedding rows, chosen experts, a cache read with an extra new token); absent means all stored bytes.
         origin: where it came from (ONNX node name, config key, pass).
@@ -168,6 +173,9 @@ class Repeat:
         All other weights, caches and states of the body stand for ``count`` different tensors of equal shape.
         inputs: input of the body to tensor of the enclosing graph, for carried (first copy) and shared inputs.
         outputs: output of the body to tensor of the enclosing graph (last copy).
+        stacked: tensor of the body to a tensor of the enclosing graph with one more, leading axis of extent ``count``: round i reads or
+            makes slice i of it. So the rounds of two repeats share weights, and what one keeps of each round the other reads.
+        reverse: rounds run from the last slice of the stacked tensors to the first.
     """
 
     name: str
@@ -177,6 +185,27 @@ class Repeat:
     shared: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    stacked: Mapping[str, str] = field(default_factory=dict)
+    reverse: bool = False
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Tensors of the enclosing graph that the rounds read, slices of stacked ones too."""
+        if not self.stacked:
+            return tuple(self.inputs.values())
+        made = self._made()
+        return (*self.inputs.values(), *(outer for inner, outer in self.stacked.items() if inner not in made))
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Tensors of the enclosing graph that the rounds make, slice by slice or in the last round."""
+        if not self.stacked:
+            return tuple(self.outputs.values())
+        made = self._made()
+        return (*self.outputs.values(), *(outer for inner, outer in self.stacked.items() if inner in made))
+
+    def _made(self) -> set[str]:
+        return {name for node in self.body.nodes for name in (node.written if isinstance(node, Repeat) else node.outputs)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +248,7 @@ class OperatorGraph:
         for node in self.nodes:
             if isinstance(node, Repeat):
                 node.body.check()
-                outputs: tuple[str, ...] = tuple(node.outputs.values())
-                inputs: tuple[str, ...] = tuple(node.inputs.values())
+                outputs, inputs = node.written, node.read
             else:
                 outputs, inputs = node.outputs, node.inputs
                 self._check_nests(node)
@@ -236,11 +264,11 @@ class OperatorGraph:
             produced.update(outputs)
         seen: set[str] = set()
         for node in self.nodes:
-            reads = node.inputs.values() if isinstance(node, Repeat) else node.inputs
+            reads = node.read if isinstance(node, Repeat) else node.inputs
             for name in reads:
                 if name in produced and name not in seen:
                     raise ModelError(f"reads tensor {name!r} before it is produced", where=node.name)
-            seen.update(node.outputs.values() if isinstance(node, Repeat) else node.outputs)
+            seen.update(node.written if isinstance(node, Repeat) else node.outputs)
 
     def _check_nests(self, node: Operator) -> None:
         for nest in node.nests:

@@ -15,7 +15,7 @@ def in_bodies(graph: OperatorGraph, change: Callable[[OperatorGraph, frozenset[s
     nodes = []
     for node in graph.nodes:
         if isinstance(node, Repeat):
-            keep = frozenset((*node.outputs, *node.inputs, *node.shared, *(name for pair in node.carried for name in pair)))
+            keep = frozenset((*node.outputs, *node.inputs, *node.stacked, *node.shared, *(name for pair in node.carried for name in pair)))
             body = change(node.body, keep)
             node = node if body is node.body else replace(node, body=body)
         nodes.append(node)

@@ -119,7 +119,7 @@ def _quantized(graph: OperatorGraph, policy: QuantizationPolicy, outer_linear: f
             wanted = policy.activation
         if tensor.format is wanted:
             return tensor
-        return Tensor(tensor.name, tensor.shape, wanted, tensor.role, tensor.sparsity, tensor.alias_of, tensor.region_bytes)
+        return Tensor(tensor.name, tensor.shape, wanted, tensor.role, tensor.sparsity, tensor.alias_of, tensor.region_bytes, tensor.view_of)
 
     nodes = []
     for node in graph.nodes:
