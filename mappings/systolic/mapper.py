@@ -134,6 +134,8 @@ def _searched(
         fitting = [*fitting, *[choice for one, _ in more for choice in one]]
         fitting.sort(key=lambda choice: (choice.rank, choice.bytes, choice.working_set))
         failing = [*failing, *[choice for _, one in more for choice in one]]
+    if not fitting and flows:  # a part of the array is still far faster than the unit it would fall back to
+        fitting, failing = tiles.search(product, flows, setting.array, steps, finest=True)
     return fitting, failing
 
 

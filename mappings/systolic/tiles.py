@@ -137,7 +137,7 @@ class TileSearch:
         self._filled = 0
 
     def search(
-        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps] = NO_STREAMS
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps] = NO_STREAMS, *, finest: bool = False
     ) -> tuple[list[Choice], list[Choice]]:
         """(candidates that fit, best first; the notable ones that do not, one per dataflow).
 
@@ -147,12 +147,13 @@ class TileSearch:
 
         Args:
             streams: steps of the groups whose zeros the array skips where they stream.
+            finest: also tiles that leave rows or columns of the array idle, for scratchpads that hold no others.
         """
         import numpy as np
 
         from simulator.kernels import systolic_tiles as kernel
 
-        cuts, where = self._tables_of(product, flows, array, streams)
+        cuts, where = self._tables_of(product, flows, array, streams, finest)
         parameters = np.array(parameters_of(product, array))
         all_picked, all_scores = kernel.search_flows(np.array(where), self._rows, parameters)
         kept: list[Choice] = []
@@ -164,13 +165,15 @@ class TileSearch:
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
 
     def _tables_of(
-        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps]
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps], finest: bool
     ) -> tuple[list[tuple[list[Split], ...]], list[tuple[int, ...]]]:
         """Per dataflow the candidate splits of m, n and k, and what the kernel takes as ``where``.
 
         Dataflows share a table where the array holds as many points of a group: the one that streams the group has the longest list.
         """
         edges = [[_edge(group, flow, array) for group in "mnk"] for flow in flows]
+        if finest:
+            edges = [[(points, 1) for points, _ in row] for row in edges]
         least: dict[tuple[str, int], int] = {}
         for row in edges:
             for group, (points, shortest) in zip("mnk", row, strict=True):

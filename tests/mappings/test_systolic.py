@@ -146,14 +146,29 @@ def test_spilled_partial_sums_are_written_and_read_back():
 
 
 def test_smallest_tile_that_does_not_fit_names_the_excess():
-    answer = SystolicMapper().map(*gemm("g", 64, 64, 64), systolic(8, 8, scratchpad=64).primary, systolic(8, 8, scratchpad=64))
+    answer = SystolicMapper().map(*gemm("g", 64, 64, 64), systolic(8, 8, scratchpad=4).primary, systolic(8, 8, scratchpad=4))
     assert isinstance(answer, Unmappable)
-    assert "bytes more than the scratchpad of 64 bytes" in answer.reason
+    # one product: its two operands, double-buffered, take these four bytes, and the result is to come
+    assert "bytes more than the scratchpad of 4 bytes" in answer.reason
+
+
+@pytest.mark.parametrize("dataflow", ["output_stationary", "weight_stationary", "input_stationary", "auto"])
+def test_a_scratchpad_too_small_for_a_full_fold_leaves_a_part_of_the_array_idle(dataflow):
+    # a fold of 8 x 8 sums takes 256 bytes, that many weights or inputs 64: 100 bytes hold less of them, double-buffered, with what streams
+    operator = mapped(gemm("g", 64, 64, 64), systolic(8, 8, dataflow, scratchpad=100))
+    assert (operator.unit, operator.fell_back_from) == ("array", None)
+    for alternative in operator.alternatives:
+        check_graph(alternative)
+        assert alternative.working_set_bytes <= 100
+        assert alternative.breakdown["array"] > 64 * 64 * 64 / 64
+    # where a full fold fits, these tiles are not looked at
+    roomy = mapped(gemm("g", 64, 64, 64), systolic(8, 8, dataflow, scratchpad=1 << 12))
+    assert min(item.breakdown["array"] for item in roomy.alternatives) < min(item.breakdown["array"] for item in operator.alternatives)
 
 
 def test_without_fallback_the_error_names_the_operator_and_the_excess():
     with pytest.raises(UnsupportedError, match=r"g: no unit .*smallest tile .* needs \d+ bytes more than"):
-        map_graph(graph(gemm("g", 64, 64, 64)), systolic(8, 8, scratchpad=64, vector=False))
+        map_graph(graph(gemm("g", 64, 64, 64)), systolic(8, 8, scratchpad=4, vector=False))
 
 
 def test_format_without_rate_goes_to_the_vector_unit():
