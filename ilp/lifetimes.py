@@ -146,4 +146,4 @@ def _single_instances(block: MappedBlock) -> set[str]:
     """Block tensors that are one tensor of the enclosing graph, not another one in each round."""
     if block.count == 1:
         return set(block.tensors)
-    return {*block.shared, *(inner for _, inner in block.carried), *block.entering}
+    return {*block.shared, *(inner for _, inner in block.carried), *block.entering} - block.stacked.keys()

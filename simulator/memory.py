@@ -59,7 +59,8 @@ def live_off_chip(mapped: MappedGraph, schedule: Schedule, lives: tuple[Lifetime
                 first.setdefault(key, done if maker is not None else base)
                 last[key] = max(last.get(key, 0), done if maker is not None else done - 1)
                 size[key] = tensor.stored_bytes * block.count
-                continue
+                if name not in block.entering and name not in block.leaving:
+                    continue
             key = block.entering.get(name) or block.leaving.get(name) or (f"{number}:{name}" if block.count > 1 else name)
             uses = [position[index] for index, _, _ in life.reads.get(name, ())]
             made_at = position[maker] if maker is not None else (0 if name in block.entering else base)

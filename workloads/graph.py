@@ -176,6 +176,8 @@ class Repeat:
         stacked: tensor of the body to a tensor of the enclosing graph with one more, leading axis of extent ``count``: round i reads or
             makes slice i of it. So the rounds of two repeats share weights, and what one keeps of each round the other reads.
         reverse: rounds run from the last slice of the stacked tensors to the first.
+        shifted: stacked tensors that a round reads from the slice before its own; before the first slice lies the tensor of ``inputs``
+            (what a layer takes in is what the layer before has made).
     """
 
     name: str
@@ -187,6 +189,7 @@ class Repeat:
     outputs: Mapping[str, str] = field(default_factory=dict)
     stacked: Mapping[str, str] = field(default_factory=dict)
     reverse: bool = False
+    shifted: tuple[str, ...] = ()
 
     @property
     def read(self) -> tuple[str, ...]:
