@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from mappings.dataflow import PORT, Alternative, Edge, Rejected, Stage
 from mappings.systolic.counting import added, vector_actions
-from mappings.systolic.folds import Flow, fold_cycles, sram_counts
+from mappings.systolic.folds import sram_counts
 from mappings.systolic.problem import ROW_FUNCTIONS, Product
 from mappings.systolic.runs import Loop, Runs, computing, runs, scaled, zipped
+from mappings.systolic.setting import Setting, Way
 from mappings.systolic.splits import Split, splits
 from mappings.systolic.stages import served_order
-from mappings.systolic.tiles import ACCUMULATOR_BYTES, FIRINGS_LIMIT, flows_for
+from mappings.systolic.tiles import ACCUMULATOR_BYTES, FIRINGS_LIMIT
 from workloads.graph import Operator, Tensor
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def is_attention(operator: Operator, found: Sequence[Product]) -> bool:
 class _Tiling:
     rows: Split
     keys: Split
-    flows: tuple[Flow, Flow]
+    ways: tuple[Way, Way]
     cycles: int
     moved: Mapping[str, int]
     needs: Mapping[str, int]
@@ -51,7 +52,7 @@ class _Tiling:
 
     @property
     def name(self) -> str:
-        first, second = (flow.name.replace("_", "-") for flow in self.flows)
+        first, second = (way.flow.name.replace("_", "-") for way in self.ways)
         return f"scores {first}, sum {second}, tile of {self.rows.size} rows x {self.keys.size} keys"
 
     @property
@@ -104,28 +105,25 @@ class _Chain:
             size *= product.size(group)
         return max(least, ceil(size * use.bytes_per_value))
 
-    def _flow(self, m: int, n: int, k: int) -> Flow:
-        array = self.setting.array
-        return min(flows_for(self.setting.dataflow), key=lambda flow: fold_cycles(flow, m, n, k, array.rows, array.columns))
+    def _way(self, m: int, n: int, k: int) -> Way:
+        return min(self.setting.dense_ways(), key=lambda way: way.cycles(m, n, k))
 
-    def _fold(self, flow: Flow, m: int, n: int, k: int) -> int:
-        array = self.setting.array
-        cycles = fold_cycles(flow, m, n, k, array.rows, array.columns)
-        if array.count > 1:
-            size = {"m": m, "n": n, "k": k}
-            each = size[flow.time] + flow.ramp(array.rows, array.columns)
-            cycles = ceil(cycles // each / array.count) * each
-        return ceil(cycles * array.slowdown)
+    def _fold(self, way: Way, m: int, n: int, k: int) -> int:
+        cycles = way.cycles(m, n, k)
+        if way.array.count > 1:
+            each = way.fold(m, n, k)
+            cycles = ceil(cycles // each / way.array.count) * each
+        return ceil(cycles * way.array.slowdown)
 
     def tiling(self, rows: Split, keys: Split) -> _Tiling:
         """One candidate: its cycles, bytes and buffers."""
         scores, values, array = self.scores, self.values, self.setting.array
-        flows = self._flow(rows.size, keys.size, self.head), self._flow(rows.size, self.value, keys.size)
+        ways = self._way(rows.size, keys.size, self.head), self._way(rows.size, self.value, keys.size)
         cycles = 0
         for row_count, m in rows.variants():
             for key_count, s in keys.variants():
                 pairs = scores.batch * rows.outer * row_count * keys.outer * key_count
-                cycles += pairs * (self._fold(flows[0], m, s, self.head) + self._fold(flows[1], m, self.value, s))
+                cycles += pairs * (self._fold(ways[0], m, s, self.head) + self._fold(ways[1], m, self.value, s))
         again = rows.count if keys.count > 1 else 1
         moved = {
             "query": self._whole(scores.a.least_bytes, scores, "a"),
@@ -152,7 +150,7 @@ class _Chain:
         transfer = sum(moved.values()) / array.bytes_per_cycle
         first = (query + key) / deep / array.bytes_per_cycle
         estimate = max(cycles, self.softmax + self.finish, transfer) + first
-        return _Tiling(rows, keys, flows, cycles, moved, needs, excess, estimate)
+        return _Tiling(rows, keys, ways, cycles, moved, needs, excess, estimate)
 
     def alternative(self, tiling: _Tiling) -> Alternative:
         """The chain of stages: loads, scores, softmax, weighted sum, store."""
@@ -181,7 +179,7 @@ class _Chain:
         steps = [batch, rows, *([Loop("s outer", ((tiling.keys.outer, 1),))] if tiling.keys.outer > 1 else []), keys]
         count, turns, blocks = tiling.rows.count, tiling.keys.count, self.scores.batch * tiling.rows.count
         whole = {"m": tiling.rows.size, "s": tiling.keys.size}
-        first, second = tiling.flows
+        first, second = tiling.ways
 
         def sized(name: str, sizes: dict[str, int]) -> int:
             return sizes.get(name, whole[name])
@@ -234,12 +232,12 @@ class _Chain:
         return [Edge(name, target, 1, 1, 0, self.depth)]
 
     def _actions(self, tiling: _Tiling) -> dict[str, float]:
-        setting, array = self.setting, self.setting.array
+        setting = self.setting
         pairs = self.scores.batch * tiling.rows.count * tiling.keys.count
         m, s = tiling.rows.size, tiling.keys.size
         read = written = 0.0
-        for product, flow, n, k in ((self.scores, tiling.flows[0], s, self.head), (self.values, tiling.flows[1], self.value, s)):
-            counts = sram_counts(flow, m, n, k, array.rows, array.columns)
+        for product, way, n, k in ((self.scores, tiling.ways[0], s, self.head), (self.values, tiling.ways[1], self.value, s)):
+            counts = sram_counts(way.flow, m, n, k, way.array.rows, way.array.columns)
             read += counts.ifmap_reads * product.a.bytes_per_value + counts.filter_reads * product.b.bytes_per_value
             read += counts.partial_sum_reads * ACCUMULATOR_BYTES
             written += counts.ofmap_writes * ACCUMULATOR_BYTES

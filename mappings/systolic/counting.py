@@ -32,7 +32,7 @@ def array_actions(product: Product, choice: Choice, setting: Setting) -> dict[st
     With one tile these are the counts of ``folds.sram_counts``. Row-stationary arrays: ``row_stationary.Counts``. Where the array skips
     zeros, the multiplications that it executes.
     """
-    array, unit, chip = setting.array, setting.unit.name, setting.site.chip
+    array, unit, chip = choice.array or setting.array, setting.unit.name, setting.site.chip
     if choice.passes is not None:
         return _row_actions(product, choice, choice.passes, setting)
     m, n, k = (product.size(group) for group in "mnk")

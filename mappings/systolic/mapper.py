@@ -14,11 +14,12 @@ from mappings.rates import served_format, wider
 from mappings.registry import Unmappable
 from mappings.systolic.attention import attention_alternatives, is_attention
 from mappings.systolic.counting import added, array_actions, vector_actions
+from mappings.systolic.pace import Stream
 from mappings.systolic.packing import is_depthwise, side_by_side
 from mappings.systolic.problem import Product, products
 from mappings.systolic.row_stationary import search_rows, too_wide, word_bytes
 from mappings.systolic.setting import Setting, setting_of
-from mappings.systolic.skipping import Steps, streams
+from mappings.systolic.skipping import streams
 from mappings.systolic.stages import Plan, plan
 from mappings.systolic.tiles import NO_STREAMS, Array, Choice, TileSearch, flows_for
 from workloads.graph import Operator, Tensor
@@ -54,16 +55,16 @@ class SystolicMapper:
             return Unmappable("the device has no on-chip memory to hold tiles")
         setting = self._settings.get((unit.name, format_name))
         if setting is None or setting.hardware is not hardware or setting.unit is not unit:
-            setting = self._settings[unit.name, format_name] = setting_of(unit, hardware, format_name)
+            setting = self._settings[unit.name, format_name] = self.setting(unit, hardware, format_name)
         if setting.depthwise == "vector" and any(is_depthwise(product) for product in found):
             return Unmappable("the spec runs depthwise convolutions on the vector unit")
         if is_attention(operator, found) and flows_for(setting.dataflow):
             if setting.vector is None:
                 return Unmappable("the softmax between its products needs a vector unit as fallback")
             alternatives, rejected, reason = attention_alternatives(operator, tensors, found, setting)
-            share = 1.0
+            share, pattern = 1.0, "dense"
         else:
-            alternatives, rejected, reason, share = _alternatives(operator, tensors, found, setting, self._search)
+            alternatives, rejected, reason, share, pattern = _alternatives(operator, tensors, found, setting, self)
         if not alternatives:
             return Unmappable(reason)
         return MappedOperator(
@@ -76,9 +77,35 @@ class SystolicMapper:
             executed_macs=ceil(operator.macs * share),
             vector_ops=operator.vector_ops,
             compute_format=format_name,
+            pattern=pattern,
             reads=reads,
             writes=writes,
         )
+
+    def setting(self, unit: ComputeUnit, hardware: Hardware, format_name: str) -> Setting:
+        """What operators meet on ``unit``; made once per unit and format."""
+        return setting_of(unit, hardware, format_name)
+
+    def searched(self, product: Product, operator: Operator, tensors: Mapping[str, Tensor], setting: Setting) -> Searched:
+        """Candidates of one product on all dataflows and packings that the spec offers."""
+        steps = streams(product, operator, tensors, setting.skipping) if setting.skipping else NO_STREAMS
+        return Searched(*_searched(product, operator, setting, self._search, steps))
+
+    def notes(
+        self, operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, share: float
+    ) -> tuple[str, ...]:
+        """What a report must show of an operator that executes ``share`` of its dense multiplications."""
+        return _notes(operator, tensors, found, setting, share)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Candidates of one product: those that fit, best first; those that do not; others with the reason why they were dropped; a note."""
+
+    fitting: list[Choice]
+    failing: list[Choice]
+    dropped: tuple[Rejected, ...] = ()
+    note: str = ""
 
 
 def _compute_format(operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product]) -> NumberFormat:
@@ -91,25 +118,29 @@ def _compute_format(operator: Operator, tensors: Mapping[str, Tensor], found: Se
 
 
 def _alternatives(
-    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, tiles: TileSearch
-) -> tuple[list[Alternative], list[Rejected], str, float]:
-    """(alternatives, rejected, why there is none, least share of the multiplications that an alternative executes)."""
+    operator: Operator, tensors: Mapping[str, Tensor], found: Sequence[Product], setting: Setting, mapper: SystolicMapper
+) -> tuple[list[Alternative], list[Rejected], str, float, str]:
+    """(alternatives, rejected, why there is none, least share of the multiplications that an alternative executes, its pattern)."""
     choices: list[list[Choice]] = []
     rejected: list[Rejected] = []
-    skipped = [streams(product, operator, tensors, setting.skipping) if setting.skipping else NO_STREAMS for product in found]
-    for product, steps in zip(found, skipped, strict=True):
-        fitting, failing = _searched(product, operator, setting, tiles, steps)
-        rejected.extend(_too_large(choice, setting.array) for choice in failing)
-        if not fitting:
-            return [], rejected, _no_fit(product, failing, setting), 1.0
-        kept, dominated = _pareto(fitting)
+    extra: list[str] = []
+    for product in found:
+        answer = mapper.searched(product, operator, tensors, setting)
+        rejected.extend(_too_large(choice, setting.array) for choice in answer.failing)
+        rejected.extend(answer.dropped)
+        if answer.note:
+            extra.append(answer.note)
+        if not answer.fitting:
+            return [], rejected, _no_fit(product, answer.failing, setting), 1.0, "dense"
+        kept, dominated = _pareto(answer.fitting)
         rejected.extend(dominated)
         choices.append(kept)
     combinations = [[choice] for choice in choices[0]] if len(found) == 1 else [[options[0] for options in choices]]
     works = [_vector_work(product, operator, tensors, setting) for product in found]
-    share = min([_executed(found, picked) for picked in combinations]) if any(skipped) else 1.0
-    notes = _notes(operator, tensors, found, setting, share)
-    return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, "", share
+    share = min([_executed(found, picked) for picked in combinations])
+    notes = (*mapper.notes(operator, tensors, found, setting, share), *dict.fromkeys(extra))
+    pattern = next((choice.pattern for picked in combinations for choice in picked if choice.pattern != "dense"), "dense")
+    return [_weighed(found, picked, works, notes, setting) for picked in combinations], rejected, "", share, pattern
 
 
 def _executed(found: Sequence[Product], picked: Sequence[Choice]) -> float:
@@ -119,7 +150,7 @@ def _executed(found: Sequence[Product], picked: Sequence[Choice]) -> float:
 
 
 def _searched(
-    product: Product, operator: Operator, setting: Setting, tiles: TileSearch, steps: Mapping[str, Steps]
+    product: Product, operator: Operator, setting: Setting, tiles: TileSearch, steps: Mapping[str, Stream]
 ) -> tuple[list[Choice], list[Choice]]:
     """(candidates that fit, best first; those that do not) of all dataflows and packings that the spec offers."""
     flows = flows_for(setting.dataflow)

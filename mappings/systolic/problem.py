@@ -152,6 +152,7 @@ class Product:
         dims: ``m``, ``n``, ``k`` to their dimensions, outermost first.
         stores: tensors that leave, with bytes, where an epilogue makes them; empty: the product's own output leaves.
         pack: products of the batch that the array works on side by side, as one block-diagonal product.
+        grain: a dimension of k and the points of it that a tile holds a multiple of (or all); None: tiles cut k anywhere.
     """
 
     nest: Nest
@@ -165,6 +166,7 @@ class Product:
     epilogue: VectorWork
     stores: Mapping[str, int]
     pack: int = 1
+    grain: tuple[str, int] | None = None
 
     @property
     def packs(self) -> int:

@@ -7,11 +7,29 @@ from dataclasses import dataclass
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.rates import nest_format, vector_cycles, vector_format, vector_unit
+from mappings.systolic.folds import Flow, folds
 from mappings.systolic.row_stationary import Registers, registers_of
 from mappings.systolic.skipping import Skipping, skipping_of
 from mappings.systolic.stages import Site, site_of
-from mappings.systolic.tiles import Array
+from mappings.systolic.tiles import Array, flows_for
 from workloads.graph import Nest, Operator, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A dataflow on an array that takes ``pace`` cycles per step of what streams."""
+
+    flow: Flow
+    array: Array
+    pace: int = 1
+
+    def cycles(self, m: int, n: int, k: int) -> int:
+        """Cycles of a product on one copy of the array, fold by fold."""
+        return folds(self.flow, m, n, k, self.array.rows, self.array.columns) * self.fold(m, n, k)
+
+    def fold(self, m: int, n: int, k: int) -> int:
+        """Cycles of one fold of it."""
+        return {"m": m, "n": n, "k": k}[self.flow.time] * self.pace + self.array.ramp(self.flow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +37,7 @@ class Setting:
     """What one operator meets: the array, where its stages run, the unit that does its vector work, the format it multiplies in.
 
     ``registers`` are those of a row-stationary array, None where the spec's dataflow uses none; ``depthwise`` is the spec's word for
-    grouped convolutions.
+    grouped convolutions; ``ways`` are those to run a dense product, where there is more than the dataflow to choose.
     """
 
     array: Array
@@ -32,6 +50,11 @@ class Setting:
     registers: Registers | None = None
     skipping: Skipping | None = None
     depthwise: str = "per_channel"
+    ways: tuple[Way, ...] = ()
+
+    def dense_ways(self) -> tuple[Way, ...]:
+        """Ways to run a dense product."""
+        return self.ways or tuple([Way(flow, self.array) for flow in flows_for(self.dataflow)])
 
     def cycles(self, nest: Nest, operator: Operator, tensors: Mapping[str, Tensor]) -> float:
         """Cycles of a vector nest: on the vector unit, or at one operation per column and cycle at the foot of the array."""

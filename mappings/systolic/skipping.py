@@ -58,6 +58,16 @@ class Steps:
     grain: int = 1
     regular: tuple[int, int] = (0, 0)
 
+    @property
+    def label(self) -> str:
+        """For reports."""
+        return "skipping zeros"
+
+    @property
+    def pattern(self) -> str:
+        """Rates are those of dense products."""
+        return "dense"
+
     def of(self, length: int) -> float:
         """Expected steps of a stream of ``length`` positions; never more than ``length``, never fewer than its expected non-zeros."""
         if self.regular[1]:

@@ -69,6 +69,23 @@ def splits(dims: Sequence[tuple[str, int]], edge: int, shortest: int) -> list[Sp
     return list(found.values())
 
 
+def aligned(dims: Sequence[tuple[str, int]], found: Sequence[Split], dim: str, multiple: int) -> list[Split]:
+    """``found`` with tiles that hold whole groups of ``multiple`` points of ``dim`` (or all of it); splits that cannot are left out."""
+    place = next(index for index, (name, _) in enumerate(dims) if name == dim)
+    extent = dims[place][1]
+    kept: dict[tuple[int, int], Split] = {}
+    for split in found:
+        tile = split.tiles[dim]
+        if tile < extent:
+            cut_inside = any(split.tiles[name] < size for name, size in dims[place + 1 :])
+            tile = max(multiple, tile - tile % multiple)
+            if cut_inside or tile >= extent:
+                continue
+            split = _split(dims, place, tile)
+        kept.setdefault((split.size, split.count), split)
+    return list(kept.values())
+
+
 def _targets(total: int, edge: int) -> list[int]:
     targets = [total]
     if total > edge:

@@ -88,6 +88,7 @@ def loop_trips(loop: Loop) -> int:
 class _Planner:
     def __init__(self, product: Product, choice: Choice, site: Site, vector_cycles: dict[str, float], prefix: str) -> None:
         self.product, self.choice, self.site, self.vector, self.prefix = product, choice, site, vector_cycles, prefix
+        self.array = choice.array or site.array
         self.packs = -(-product.batch // choice.pack)
         self.loops = [Loop("batch", ((self.packs, 1),))]
         for group in choice.order:
@@ -183,9 +184,9 @@ class _Planner:
 
     def _compute_runs(self) -> Runs:
         """Cycles of the array per tile."""
-        choice, array = self.choice, self.site.array
+        choice, array = self.choice, self.array
         flow = choice.flow
-        ramp = flow.ramp(array.rows, array.columns)
+        ramp = array.ramp(flow)
         if self.merged or choice.steps is not None or choice.pack * self.packs != self.product.batch:
             # steps are expected values, not whole; a last pack holds fewer products: the total is kept, in proportion to the points
             return scaled(_areas(self.loops, "mnk"), ceil(choice.cycles))
@@ -211,13 +212,13 @@ class _Planner:
 
     def _shared_cycles(self, sizes: dict[str, int], ramp: int) -> int:
         """Cycles of one tile whose folds several copies of the array share."""
-        array, flow = self.site.array, self.choice.flow
+        array, flow = self.array, self.choice.flow
         folds = -(-sizes[flow.rows] // array.rows) * -(-sizes[flow.columns] // array.columns)
         return ceil(-(-folds // array.count) * (sizes[flow.time] + ramp) * array.slowdown)
 
     def _streamed_runs(self, ramp: int) -> Runs:
         """k streams through tiles that stay in the array: fill and drain fall to the last tile of k."""
-        slowdown = self.site.array.slowdown
+        slowdown = self.array.slowdown
         steps = product_runs([loop.variants for loop in self.loops if loop.group[0] == "k"])
         inner = [(repeat, ceil(size * slowdown)) for repeat, size in steps]
         repeat, last = inner.pop()

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwspecs.vocabulary.records import dataclass
-from mappings.systolic.folds import FLOWS, OUTPUT, Flow
+from mappings.systolic.folds import FLOWS, OUTPUT, WEIGHT, Flow
+from mappings.systolic.pace import Stream
 from mappings.systolic.problem import Dims, Part, Product
-from mappings.systolic.skipping import Steps
-from mappings.systolic.splits import Split, splits
+from mappings.systolic.splits import Split, aligned, splits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ ACCUMULATOR_BYTES = 4.0
 """Partial sums are 32 bits wide (int32 for integers, fp32 for floats)."""
 
 TABLE_COLUMNS = 15
-NO_STREAMS: Mapping[str, Steps] = {}
+NO_STREAMS: Mapping[str, Stream] = {}
 _FLOW_NUMBERS = {name: number for number, name in enumerate(FLOWS)}
 
 Table = list[list[float]]
@@ -60,6 +60,8 @@ class Array:
         slowdown: cycles per step of the array (format slower than its widest rate, or a slower clock).
         buffers: ``ifmap``, ``filter``, ``ofmap`` to bytes; or only ``all`` for a unified scratchpad.
         sum_bytes: bytes of a partial sum outside the array.
+        fill: cycles of a fold beyond its streaming, where outputs stay and where an operand is loaded first; None: by rows and columns
+            (an array that holds more than one value per cell is larger here than the cells that it fills).
     """
 
     rows: int
@@ -70,6 +72,11 @@ class Array:
     double_buffered: bool
     bytes_per_cycle: float
     sum_bytes: float = ACCUMULATOR_BYTES
+    fill: tuple[int, int] | None = None
+
+    def ramp(self, flow: Flow) -> int:
+        """Cycles of a fold beyond its streaming (see ``Flow.ramp``)."""
+        return flow.ramp(self.rows, self.columns) if self.fill is None else self.fill[flow.loads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +90,10 @@ class Choice:
         cycles: of the array; ``estimate``: of the whole operator with loads and stores overlapped; ``rank``: what candidates
             are compared by (see ``PRICE``).
         streamed: k tiles follow each other through the array without a drain between them.
-        steps: of a stream, where the array skips zeros of what streams; None: one per point.
+        steps: of a stream, where the array skips zeros of what streams or takes longer steps; None: one cycle per point.
         pack: products of the batch side by side.
         passes: array cycles of a tile where the dataflow is row-stationary.
+        array: the array that it was searched on.
     """
 
     flow: Flow
@@ -99,14 +107,20 @@ class Choice:
     rank: float
     working_set: int
     streamed: bool
-    steps: Steps | None = None
+    steps: Stream | None = None
     pack: int = 1
     passes: TilePasses | None = None
+    array: Array | None = None
 
     @property
     def executed(self) -> float:
         """Share of the dense multiplications that are executed."""
         return 1.0 if self.steps is None else self.steps.density
+
+    @property
+    def pattern(self) -> str:
+        """The N:M mode that the array runs in, or ``dense`` (zeros that are skipped as they come are no mode)."""
+        return "dense" if self.steps is None else self.steps.pattern
 
     @property
     def bytes(self) -> int:
@@ -118,8 +132,8 @@ class Choice:
         """For reports: dataflow, tile, order."""
         m, n, k = (self.split[group].size for group in "mnk")
         more = f", {self.pack} side by side" if self.pack > 1 else ""
-        if self.steps is not None:
-            more += ", skipping zeros"
+        if self.steps is not None and self.steps.label:
+            more += f", {self.steps.label}"
         if self.passes is not None:
             more = f", {self.passes.active_cells} cells at work"
         return f"{self.flow.name.replace('_', '-')}, tile {m}x{n}x{k}, loops {'-'.join(self.order)}{more}"
@@ -137,7 +151,7 @@ class TileSearch:
         self._filled = 0
 
     def search(
-        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps] = NO_STREAMS, *, finest: bool = False
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Stream] = NO_STREAMS, *, finest: bool = False
     ) -> tuple[list[Choice], list[Choice]]:
         """(candidates that fit, best first; the notable ones that do not, one per dataflow).
 
@@ -146,7 +160,7 @@ class TileSearch:
         second list holds the candidates that are nearest to fitting.
 
         Args:
-            streams: steps of the groups whose zeros the array skips where they stream.
+            streams: steps of the groups that do not stream at one point per cycle (zeros that the array skips).
             finest: also tiles that leave rows or columns of the array idle, for scratchpads that hold no others.
         """
         import numpy as np
@@ -165,7 +179,7 @@ class TileSearch:
         return sorted(kept, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
 
     def _tables_of(
-        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Steps], finest: bool
+        self, product: Product, flows: Sequence[Flow], array: Array, streams: Mapping[str, Stream], finest: bool
     ) -> tuple[list[tuple[list[Split], ...]], list[tuple[int, ...]]]:
         """Per dataflow the candidate splits of m, n and k, and what the kernel takes as ``where``.
 
@@ -195,12 +209,12 @@ class TileSearch:
             where.append(tuple(places))
         return cuts, where
 
-    def _tabled(self, product: Product, group: str, edge: Edge, array: Array, steps: Steps | None) -> tuple[list[Split], int, int]:
+    def _tabled(self, product: Product, group: str, edge: Edge, array: Array, steps: Stream | None) -> tuple[list[Split], int, int]:
         """The candidate splits of a group, and the first row and the row after the last one of the kernel's table of them."""
         key: object = None
         known = None
         if all(part.plain for part in _touching(product, group)):  # the others differ from product to product
-            key = (product.dims[group], edge, _whole(product, group), steps, product.pack)
+            key = (product.dims[group], edge, _whole(product, group), steps, product.pack, product.grain if group == "k" else None)
             known = self._tables.get(key)
         if known is None:
             cut = self.candidates(product, group, edge)
@@ -227,9 +241,11 @@ class TileSearch:
         if whole:
             extents = dict(dims)
             found = [item for item in found if all(item.tiles[dim] == extents[dim] for dim in whole)]
+        if group == "k" and product.grain is not None:
+            found = aligned(dims, found, *product.grain)
         return [item for item in found if item.count == 1] if one else found
 
-    def table(self, product: Product, group: str, found: list[Split], array: Array, steps: Steps | None = None) -> Table:
+    def table(self, product: Product, group: str, found: list[Split], array: Array, steps: Stream | None = None) -> Table:
         """The kernel's table of a group: columns as in ``simulator.kernels.systolic_tiles``."""
         first, second = _touching(product, group)
         size = product.size(group)
@@ -328,7 +344,7 @@ def parameters_of(product: Product, array: Array) -> list[float]:
         float(product.extra_bytes), float(sum(product.stores.values())) if product.stores else -1.0, array.sum_bytes,
         float(array.double_buffered), float(buffers.get("all", -1)), float(buffers.get("ifmap", 0)), float(buffers.get("filter", 0)),
         float(buffers.get("ofmap", 0)), float(bool(product.epilogue.nests)), NEAR, FIRINGS_LIMIT, PRICE, product.packs,
-        float(bool(product.out.held_whole) and product.out.least_bytes > 0),
+        float(bool(product.out.held_whole) and product.out.least_bytes > 0), array.ramp(FLOWS[OUTPUT]), array.ramp(FLOWS[WEIGHT]),
     ]  # fmt: skip
 
 
@@ -338,7 +354,7 @@ def _beats(one: list[float], row: list[float]) -> bool:
 
 
 def choice_of(
-    flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float], array: Array, steps: Steps | None = None, pack: int = 1
+    flow: Flow, cut: Sequence[list[Split]], number: int, row: list[float], array: Array, steps: Stream | None = None, pack: int = 1
 ) -> Choice:
     """The candidate ``number`` of splits ``cut`` (m, n, k) with score ``row``."""
     rest, k = divmod(number, len(cut[2]))
@@ -362,6 +378,8 @@ def choice_of(
         flow.name == OUTPUT and order == 0 and single and split["k"].count > 1,
         steps,
         pack,
+        None,
+        array,
     )
 
 

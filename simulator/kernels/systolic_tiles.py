@@ -21,10 +21,12 @@ elements of a full tile and of all tiles, and the steps that all tiles take wher
 array skips zeros)."""
 
 (BATCH, M, N, K, ROWS, COLUMNS, COPIES, SLOWDOWN, BYTES_PER_CYCLE, A_BYTES, B_BYTES, OUT_BYTES, A_LEAST, B_LEAST, OUT_LEAST, EXTRA, STORES,
- SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE, PACKS, OVERLAPS) = range(29)  # fmt: skip
+ SUM_BYTES, DOUBLE, UNIFIED, IFMAP, FILTER, OFMAP, EPILOGUE, NEAR, LIMIT, PRICE, PACKS, OVERLAPS, FILL,
+ LOADED_FILL) = range(31)  # fmt: skip
 """Places of the parameters; ``STORES`` < 0: the product's own output leaves; ``UNIFIED`` < 0: a split scratchpad; ``PACKS``: firings
 that the products of a batch share out between them (as many as the batch, or fewer where several products are packed into one);
-``OVERLAPS`` > 0: tiles add to the same results at their edges (transposed convolutions), which leave as partial sums and come back."""
+``OVERLAPS`` > 0: tiles add to the same results at their edges (transposed convolutions), which leave as partial sums and come back;
+``FILL``, ``LOADED_FILL``: cycles of a fold beyond its streaming, where outputs stay and where an operand is loaded first."""
 
 (ESTIMATE, MOVED, HELD, EXCESS, FIRINGS, A_MOVED, B_MOVED, OUT_MOVED, SPILLED, CYCLES, NEED_A, NEED_B, NEED_OUT, AGAIN_A,
  AGAIN_B, RANK) = range(16)  # fmt: skip
@@ -56,12 +58,12 @@ def _cycles(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats) -
     """Array cycles of all folds."""
     scale, batch, packs = p[SLOWDOWN], p[BATCH], p[PACKS]
     if flow == OUTPUT_STATIONARY:
-        ramp = p[ROWS] + p[COLUMNS] - 2.0
+        ramp = p[FILL]
         turns = k[COUNT]
         if order == 0 and m[SIZE] <= p[ROWS] and n[SIZE] <= p[COLUMNS]:
             turns = 1.0
         return float(_folds(m, n, p[COPIES]) * (batch * k[STREAM] + packs * turns * ramp) * scale)
-    ramp = 2.0 * p[ROWS] + p[COLUMNS] - 2.0
+    ramp = p[LOADED_FILL]
     if flow == WEIGHT_STATIONARY:
         return float(_folds(k, n, p[COPIES]) * packs * (m[STREAM] + m[COUNT] * ramp) * scale)
     return float(_folds(k, m, p[COPIES]) * (batch * n[STREAM] + packs * n[COUNT] * ramp) * scale)
@@ -129,7 +131,7 @@ def _score(flow: int, order: int, m: Floats, n: Floats, k: Floats, p: Floats, gi
         + 2.0 * _transfers(tiles_out * max(1.0, kt - 1.0), spilled, rate)
     )  # fmt: skip
     if flow == OUTPUT_STATIONARY and kt > 1.0 and not wide:  # while a tile drains, no more k tiles are fetched than the buffers hold
-        ramp = (p[ROWS] + p[COLUMNS] - 2.0) * p[SLOWDOWN]
+        ramp = p[FILL] * p[SLOWDOWN]
         busy += tiles_out * max(0.0, ramp - deep * busy / (tiles_out * kt))
     out[ESTIMATE] = max(work, busy) + (a_tile + b_tile + out_tile) / rate
     out[RANK] = out[ESTIMATE] + p[PRICE] * (moved / rate + work)

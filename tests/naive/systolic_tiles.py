@@ -90,7 +90,7 @@ def walk(nest, shapes, groups, batch, choice, rows, columns):
 def score_twin(flow, order, m, n, k, p, given=0.0):
     """The kernel's score of one candidate, stated again in plain Python. Tables and parameters as the kernel's docstring says."""
     (batch, size_m, size_n, size_k, rows, columns, copies, slow, rate, a_bytes, b_bytes, o_bytes, a_least, b_least, o_least, extra, stores,
-     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs, overlaps) = p  # fmt: skip
+     sum_bytes, double, unified, ifmap, filt, ofmap, epilogue, _near, _limit, price, packs, overlaps, fill, loaded_fill) = p  # fmt: skip
     trips = {"m": m[0], "n": n[0], "k": k[0]}
     loops = ("mnk", "mkn", "nkm")[order]
     a_tile, b_tile, o_tile = ceil(m[10] * k[10] * a_bytes), ceil(n[10] * k[12] * b_bytes), ceil(m[12] * n[12] * o_bytes)
@@ -134,7 +134,7 @@ def score_twin(flow, order, m, n, k, p, given=0.0):
     time, streamed = {0: (trips["k"], batch * k[14]), 1: (trips["m"], packs * m[14]), 2: (trips["n"], batch * n[14]), 3: (0, 0)}[flow]
     if flow == 0 and order == 0 and m[1] <= rows and n[1] <= columns:
         time = 1
-    ramp = (rows if flow == 0 else 2 * rows) + columns - 2
+    ramp = fill if flow == 0 else loaded_fill
     cycles = given if flow == 3 else turns * (streamed + packs * time * ramp) * slow
     out_moved = (stores if stores >= 0 else o_pass) + extra
     if overlaps:
