@@ -50,22 +50,26 @@ def test_a_stream_moves_new_frames_and_rings() -> None:
 
 
 def test_changes_pay_where_zeros_are_skipped_and_cost_where_they_are_not(tmp_path: Path) -> None:
-    """The plain array computes all of a sparse change and moves the states besides; the skipping one computes a tenth."""
+    """The plain array computes all of a sparse change and moves the states besides; the skipping one computes a tenth.
+
+    The memory is fast enough for the array to be what takes time: else both wait for the states, and as long.
+    """
     spec = tmp_path / "skipping-npu.yaml"
     spec.write_text(SKIPPING)
     model = "conv:N1xC256xH28xW28,K256,R3,P1"
     runs = {
-        (name, delta): cw.run(model, hw, delta=delta) for name, hw in (("plain", "edge-npu"), ("skips", str(spec))) for delta in (None, 0.1)
+        (name, delta): cw.run(model, hw, delta=delta, overrides=["dram.bandwidth=200 GB/s"])
+        for name, hw in (("plain", "edge-npu"), ("skips", str(spec)))
+        for delta in (None, 0.1)
     }
     for result in runs.values():
         invariants(result)
     plain, changed = runs["plain", None], runs["plain", 0.1]
     assert executed(changed) == executed(plain)
-    assert changed.dram_bytes > plain.dram_bytes
-    assert changed.latency_s > plain.latency_s
+    assert changed.compulsory_bytes > plain.compulsory_bytes
     layer = runs["skips", 0.1]
     assert executed(layer) == pytest.approx(0.1 * plain.macs, rel=0.01)
-    assert layer.latency_s < changed.latency_s
+    assert layer.latency_s < plain.latency_s < changed.latency_s
     assert runs["skips", None].cycles == plain.cycles
 
 
