@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from ilp.lifetimes import compulsory, lifetimes, resolved_outputs
 from ilp.replay import check
@@ -193,20 +194,22 @@ class _BlockSolver:
         return bound >= nbytes
 
     def _with_less(self, handing: Sequence[Turn]) -> Solved | None:
-        """The best of the plans for somewhat less memory, at the first cut that finds addresses for all that stays."""
+        """The best plan of those that find addresses for all that stays: of other wraps, and for less memory, at the first cut with any."""
         assert self.capacity is not None
-        for cut in CUTS:
-            less = self.capacity - self.capacity // cut
-            placed = []
-            for turn in handing:
-                swept = self._search(turn, less).sweep(fixed=True, width=min(WIDTHS[0], self.width))
-                method = f"dynamic program for {less} bytes, to find addresses"
+        placed: list[tuple[int, Solved]] = []
+        orders = (True,) if only_order(self.found) else (True, False)
+        for cut in (0, *CUTS):
+            less = self.capacity - (self.capacity // cut if cut else 0)
+            method = f"dynamic program for {less} bytes, to find addresses"
+            before = len(placed)
+            for turn, fixed in product(handing, orders):
+                swept = self._search(turn, less).sweep(fixed=fixed, width=min(WIDTHS[0], self.width))
                 one = self._placed(swept.moves, turn, method) if swept.moves is not None else None
                 if one is not None and one.method == method:
                     placed.append((swept.cost, one))
-            if placed:
-                return min(placed, key=lambda pair: pair[0])[1]
-        return None
+            if cut and len(placed) > before:
+                break
+        return min(placed, key=lambda pair: pair[0])[1] if placed else None
 
     def _placed(self, moves: Sequence[Move], turn: Turn, method: str) -> Solved | None:
         """The plan of ``moves`` with addresses, less what finds none; None if that is needed for the next round."""

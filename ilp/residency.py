@@ -24,6 +24,7 @@ class Held:
         maker: operator that makes it; None: it is off chip before the block runs.
         users: operators that load it; ``whole``: those whose load brings all of it, so that it may stay from there on.
         stored: it is off chip after its maker at the latest, whatever is decided.
+        most: users that read the most of it, of a tensor that nobody makes.
         part: the part of a tensor that its maker writes in place; ``bytes`` is that of the part, which its users load with the rest.
     """
 
@@ -34,6 +35,7 @@ class Held:
     whole: frozenset[int]
     stored: bool
     part: bool = False
+    most: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,9 @@ class _Reading:
                     continue
                 found.append(Held(name, size, makers[0], tuple(users), whole, self._forced(name)))
             elif self.keep and ((len(users) > 1 and whole) or (users and block.count > 1 and self._returns(name))):
-                found.append(Held(name, size, None, tuple(users), whole, True))
+                amounts = [block.operators[index].reads[name] for index in users]
+                most = frozenset(index for index, amount in zip(users, amounts, strict=True) if amount == max(amounts))
+                found.append(Held(name, size, None, tuple(users), whole, True, most=most))
         return tuple(found), complete
 
     def _forced(self, name: str) -> bool:
@@ -201,21 +205,23 @@ class _Reading:
                 known = False
                 continue
             leaves, enters = held[place[output]], held[place[inner]]
-            alike = leaves.bytes == enters.bytes and enters.maker is None and self._even(enters)
+            alike = leaves.bytes == enters.bytes and enters.maker is None
             if not alike or self._updated(inner) or self._updated(output):
                 known = False
             else:
+                known = known and self._even(enters)
                 wraps.append(Wrap(place[output], place[inner], block.tensors[output].role in PERSISTENT))
         for name in block.shared:
             if name in place and held[place[name]].maker is None and held[place[name]].users:
-                if not self._even(held[place[name]]) or self._updated(name):
+                if self._updated(name):
                     known = False
                 elif held[place[name]].whole:
+                    known = known and self._even(held[place[name]])
                     wraps.append(Wrap(place[name], place[name], True))
         return tuple(wraps), known
 
     def _even(self, item: Held) -> bool:
-        """Whether all who read it read as much, so that the first round loads it once, at the first of them."""
+        """Whether all who read it read as much, so that the first round loads it once, at the first of them, whatever stays until when."""
         return len({self.block.operators[index].reads[item.name] for index in item.users}) == 1
 
     def _updated(self, name: str) -> bool:

@@ -134,6 +134,7 @@ class Search:
         self.makes = [0] * tasks
         self.users = [0] * len(held)
         self.whole = [sum(1 << index for index in item.whole) for item in held]
+        self.most = [sum(1 << index for index in item.most) for item in held]
         self.forced = 0
         for number, item in enumerate(held):
             for user in item.users:
@@ -268,7 +269,7 @@ class Search:
         kept_reads = reads & held
         if any(makes >> leaves & 1 and held & mark for leaves, mark in self.bars.items()):
             return
-        fresh = sum(1 << item for item in bits(kept_reads & self.entering) if not self.users[item] & done)
+        fresh = sum(1 << item for item in bits(kept_reads & self.entering) if not self.most[item] & done)
         after = done | 1 << task
         live = self._alive(after)
         for kept, copies, unstored in self._options(task, held, stored, live):

@@ -1,7 +1,8 @@
 """Rounds of a block: which loads and stores the plan saves in the first, the middle and the last of its ``count`` rounds.
 
 A residency that wraps (``first`` = -1) holds a tensor since the round before, so in the first round its readers load it (from the graph's
-input, or from where the block before left it) up to the first that reads the most of it; the later ones find it on chip. A carried output
+input, or from where the block before left it) up to the first that reads the most of it; the later ones find it on chip, as do those of
+a residency that begins later. A carried output
 that stays for the next round (``last`` = number of operators) has no next round in the last one: where it is used after the block its store
 then happens.
 """
@@ -28,14 +29,16 @@ def rounds(block: MappedBlock, plan: BlockSchedule) -> tuple[Round, ...]:
     """The distinct rounds of ``block`` in the order in which they run; their counts add up to ``block.count``."""
     if block.count <= 0:
         return ()
-    wrapped_in = {stay.tensor for stay in plan.residencies if stay.first < 0}
+    wrapped_in = {stay.tensor: stay.last for stay in plan.residencies if stay.first < 0}
     stays = {stay.tensor for stay in plan.residencies if stay.last >= len(block.operators)} & set(block.leaving)
     loads: set[tuple[int, str]] = set()
-    for tensor in wrapped_in:
-        readers = [index for index in plan.order if (index, tensor) in plan.kept_reads]
-        sizes = [block.operators[index].reads.get(tensor, 0) for index in readers]
-        if readers:
-            loads.update((index, tensor) for index in readers[: sizes.index(max(sizes)) + 1])
+    for tensor, last in wrapped_in.items():
+        most = max((block.operators[index].reads.get(tensor, 0) for index, name in plan.kept_reads if name == tensor), default=0)
+        for index in plan.order[: last + 1]:
+            if (index, tensor) in plan.kept_reads:
+                loads.add((index, tensor))
+                if block.operators[index].reads.get(tensor, 0) == most:
+                    break
     stores = {(index, tensor) for index, tensor in plan.kept_writes if tensor in stays}
     kinds: list[tuple[int, bool, bool]] = [(1, True, block.count == 1)]
     if block.count > 1:
