@@ -77,7 +77,7 @@ class Lowered:
     Attributes:
         read_bytes, written_bytes: off-chip memory to bytes that move, all firings.
         kept_read_bytes, kept_written_bytes: bytes whose off-chip transfer the schedule saved.
-        work: resource label (``compute:<unit>``, ``memory:<name>``, ``link:<name>``, ``launch``) to cycles of its own work, waiting left out.
+        work: resource label (``compute:<unit>``, ``memory:<name>``, ``link:<name>``, ``launch``) to cycles of its work, waiting left out.
     """
 
     flow: Flow
