@@ -216,6 +216,7 @@ class MappedOperator:
         compute_format: rate name of the arithmetic (``bf16``); ``pattern``: sparsity pattern exploited (``dense``).
         reads, writes: tensor to compulsory bytes in this operator (each operand once).
         members: of an operator that stands for several ones run together (``mappings.groups``): those, as they are mapped alone.
+        training_pass: ``FF``, ``BP``, ``WU``, ``update`` or ``recompute`` in a training step, else empty.
     """
 
     operator: str
@@ -232,6 +233,7 @@ class MappedOperator:
     reads: Mapping[str, int] = field(default_factory=dict)
     writes: Mapping[str, int] = field(default_factory=dict)
     members: tuple[MappedOperator, ...] = ()
+    training_pass: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def standing_for(stretch: Stretch, first: int, last: int, kind: str, alternative
         reads=reads,
         writes=writes,
         members=items,
+        training_pass=chief.training_pass if len({item.training_pass for item in working}) == 1 else "",
     )
 
 

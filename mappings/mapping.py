@@ -232,6 +232,7 @@ class _Run:
             writes=mapped.writes or compulsory_writes(operator, tensors),
             fell_back_from=self.hardware.primary.name if declined else None,
             rejected=(*declined, *mapped.rejected),
+            training_pass=str(operator.attributes.get("pass", "")),
         )
         if not is_built_in(unit.kind):  # tests hold the built-in mappers to the same promises, over the zoo and the library
             check_promises(accepted, operator, tensors, unit.kind, self.hardware)

@@ -88,6 +88,7 @@ def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> Ma
         mapped.pattern,
         _renamed_sizes(mapped.reads, names),
         _renamed_sizes(mapped.writes, names),
+        training_pass=mapped.training_pass,
     )
 
 

@@ -92,7 +92,7 @@ def _stage(stage: Stage, known: set[str], hardware: Hardware) -> Iterator[str]:
         if memory is None or not memory.off_chip:
             off_chip = [PORT + name for name, memory in hardware.memories.items() if memory.off_chip]
             yield f"{place} runs on {stage.unit!r}; ports are {_listed(off_chip)}"
-    elif stage.unit not in hardware.units:
+    elif stage.unit.partition(".")[0] not in hardware.units:  # of a unit's parts (array.reduction) the name counts up to the dot
         yield f"{place} runs on {stage.unit!r}, which is no unit of the spec ({_listed(hardware.units)}) and no port ({PORT}<memory>)"
     seen: set[tuple[str, str, str]] = set()
     for segment in stage.segments:

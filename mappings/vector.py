@@ -49,7 +49,7 @@ class VectorMapper:
         priced_operations = int(sum(actions.values()))
         tiles = _tiles(sum(loads.values()) + sum(stores.values()), operator, chip)
         chip_name = chip.name if chip is not None else unit.name
-        stages, edges = _stream(unit.name, hardware.dram.name, chip_name, loads, stores, ceil(cycles), tiles, _depth(chip))
+        stages, edges = stream(unit.name, hardware.dram.name, chip_name, loads, stores, ceil(cycles), tiles, _depth(chip))
         rate = hardware.dram.achieved_bandwidth(sum(loads.values()) + sum(stores.values()) or 1) / hardware.clock_hz
         moved = sum(loads.values()) + sum(stores.values())
         transfer = ceil(moved / rate)
@@ -142,25 +142,25 @@ def _tiles(moved: int, operator: Operator, chip: Memory | None) -> int:
     return max(1, min(max(fitting, overlapping), points))
 
 
-def _stream(
+def stream(
     unit: str, dram: str, chip: str, loads: Mapping[str, int], stores: Mapping[str, int], cycles: int, tiles: int, depth: int
 ) -> tuple[tuple[Stage, ...], tuple[Edge, ...]]:
     """Store, work and load stages of ``tiles`` firings each, totals exact; the store first, so that the port drains before it fills."""
-    work = Stage("work", unit, _even({"": cycles}, tiles, "", "", True))
+    work = Stage("work", unit, even({"": cycles}, tiles))
     stages = []
     edges = []
     if any(loads.values()):
-        stages.append(Stage("load", PORT + dram, _even(loads, tiles, dram, chip, False)))
+        stages.append(Stage("load", PORT + dram, even(loads, tiles, dram, chip)))
         edges.append(Edge("load", "work", 1, 1, 0, depth))
     stages.append(work)
     if any(stores.values()):
-        stages.append(Stage("store", PORT + dram, _even(stores, tiles, chip, dram, False)))
+        stages.append(Stage("store", PORT + dram, even(stores, tiles, chip, dram)))
         edges.append(Edge("work", "store", 1, 1, 0, depth))
     return tuple(reversed(stages)), tuple(edges)
 
 
-def _even(totals: Mapping[str, int], tiles: int, source: str, target: str, cycles: bool) -> tuple[Segment, ...]:
-    """``tiles`` firings that share every total as evenly as whole numbers allow."""
+def even(totals: Mapping[str, int], tiles: int, source: str = "", target: str = "") -> tuple[Segment, ...]:
+    """``tiles`` firings that share every total as evenly as whole numbers allow: bytes by tensor, or cycles under the name ``""``."""
     cuts = sorted({total % tiles for total in totals.values()} | {tiles})
     segments = []
     start = 0
@@ -168,7 +168,7 @@ def _even(totals: Mapping[str, int], tiles: int, source: str, target: str, cycle
         if end == start:
             continue
         sizes = {name: total // tiles + (start < total % tiles) for name, total in totals.items()}
-        if cycles:
+        if "" in sizes:
             segments.append(Segment(end - start, sizes[""]))
         else:
             segments.append(Segment(end - start, 0, tuple(Transfer(name, size, source, target) for name, size in sizes.items() if size)))

@@ -50,6 +50,8 @@ class OperatorResult:
     fell_back_from: str | None = None
     alternatives: tuple[tuple[str, int, str], ...] = ()
     """(name, estimated cycles, why not chosen; empty for the chosen one)."""
+    training_pass: str = ""
+    """``FF``, ``BP``, ``WU``, ``update`` or ``recompute`` in a training step, else empty."""
     members: tuple[str, ...] = ()
     """Names of the operators that this row stands for where several run as one (``search="play"``); empty for an operator of its own."""
 

@@ -70,6 +70,7 @@ def operator_row(row: Row, hardware: Hardware, model: EnergyModel, latency: floa
         breakdown=dict(alternative.breakdown),
         fell_back_from=item.fell_back_from,
         alternatives=_choices(step),
+        training_pass=item.training_pass,
         members=tuple([member.operator for member in item.members]),
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
 
 from mappings.dataflow import PORT, Alternative, Edge, Rejected, Stage
 from mappings.systolic.counting import added, vector_actions
@@ -23,9 +22,6 @@ from mappings.systolic.splits import Split, splits
 from mappings.systolic.stages import served_order
 from mappings.systolic.tiles import ACCUMULATOR_BYTES, FIRINGS_LIMIT
 from workloads.graph import Operator, Tensor
-
-if TYPE_CHECKING:
-    from mappings.systolic.setting import Setting
 
 
 def is_attention(operator: Operator, found: Sequence[Product]) -> bool:
