@@ -107,6 +107,9 @@ _SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
     "mac_latency": count("cycles from a MAC's inputs to its result"),
     "modes": Attribute("words", 'N:M patterns that the array runs natively, such as ["2:4", "2:8"]'),
     "interleave": Attribute("flag", "independent sums are interleaved to fill the pipeline of the MAC"),
+    "sparse_mode": word(
+        "N:M modes where they are faster (auto, if absent), wherever an operand allows it, or never", "auto", "always", "never"
+    ),
     "reduction": Group(
         "top-N sorter that makes N:M weights on line",
         {"lanes": count("groups handled at a time"), "cycles_per_value": count("cycles per value")},

@@ -25,6 +25,7 @@ MAPPER_GROUP = "cyclewright.mappers"
 _BUILT_IN = {
     "gpu": "mappings.gpu:GpuMapper",
     "simd": "mappings.simd:SimdMapper",
+    "sparse_array": "mappings.sparse_array:SparseArrayMapper",
     "systolic": "mappings.systolic:SystolicMapper",
     "vector": "mappings.vector:VectorMapper",
 }
