@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from hwspecs.vocabulary.errors import UnsupportedError
@@ -12,8 +12,11 @@ UNROLL_LIMIT = 20_000
 """Operators that an unrolled body may hold; beyond it mapping would no longer be interactive."""
 
 
-def unrolled(graph: OperatorGraph) -> OperatorGraph:
+def unrolled(graph: OperatorGraph, keep: Collection[str] = ()) -> OperatorGraph:
     """``graph`` with each outermost repeat written out, round after round; slices of a stacked tensor become tensors ``<stack>.<slice>``.
+
+    Args:
+        keep: names of repeats that stay as they are.
 
     Raises:
         UnsupportedError: that makes more than ``UNROLL_LIMIT`` operators.
@@ -22,7 +25,7 @@ def unrolled(graph: OperatorGraph) -> OperatorGraph:
     tensors = dict(graph.tensors)
     slices: dict[str, str] = {}
     for node in graph.nodes:
-        if isinstance(node, Repeat):
+        if isinstance(node, Repeat) and node.name not in keep:
             for turn in range(node.count):
                 names = _round_names(node, turn, slices)
                 for name, tensor in node.body.tensors.items():
