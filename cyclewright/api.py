@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,19 +77,6 @@ class Plan:
     schedule_s: float
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No passes of the cyclic garbage collector: what a run makes holds no cycles, and looking for some takes a tenth of a warm run."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_uncollected()
 def run(
     model: str | Path | OperatorGraph,
     hardware: str | Path | Hardware,
@@ -334,7 +319,6 @@ def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
     return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
 
 
-@_uncollected()
 def evaluate(prepared: Prepared, hardware: Hardware | None = None) -> Result:
     """Map, schedule and simulate a prepared model, on its own device or on a variation of it."""
     return play(prepared, plan(prepared, hardware))
