@@ -43,6 +43,11 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
         ContractError: a mapper's answer is not usable, naming mapper and operator.
     """
     run = _Run(hardware)
+    copies = any(operator.kind == "prune" and operator.attributes.get("pregenerated") for operator, _, _ in graph.walk())
+    if copies:
+        from mappings.sparse_array import pregeneration  # training steps with N:M copies alone need it
+
+        graph = pregeneration.hoisted(graph)
     parts = parts_of(graph)
     roots = view_roots([node for part in parts if not isinstance(part, Repeat) for node in part])
     needed: list[set[str]] = []
@@ -57,7 +62,8 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
             blocks.append(_repeat_block(run, part, roots))
         else:
             blocks.append(_straight_block(run, f"part {place}", tuple(part), graph.tensors, roots, after))
-    return MappedGraph(graph, hardware, tuple(blocks), run.notes())
+    mapped = MappedGraph(graph, hardware, tuple(blocks), run.notes())
+    return pregeneration.streamed(mapped) if copies else mapped
 
 
 def operator_mapper(hardware: Hardware) -> Callable[[Operator, Mapping[str, Tensor], Mapping[str, str]], MappedOperator]:
