@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from hwspecs.vocabulary.errors import ContractError
 from ilp.schedule import BlockSchedule, Residency, Schedule
-from mappings.dataflow import Alternative, MappedBlock, MappedGraph
+from mappings.dataflow import Alternative, MappedBlock, MappedGraph, PlannedLater
 from workloads.graph import Operator, Role, Tensor
 
 
@@ -240,14 +240,17 @@ class _Replay:
 
 
 def _traffic(alternative: Alternative, off_chip: set[str]) -> tuple[dict[str, int], dict[str, int]]:
+    repeated = alternative.pattern if isinstance(alternative, PlannedLater) else None
+    same, names = (alternative, {}) if repeated is None else repeated
     loads: dict[str, int] = {}
     stores: dict[str, int] = {}
-    for stage in alternative.stages:
+    for stage in same.stages:
         for segment in stage.segments:
             for move in segment.transfers:
+                name = names.get(move.tensor, move.tensor)
                 for memory, into in ((move.source, loads), (move.target, stores)):
                     if memory in off_chip:
-                        into[move.tensor] = into.get(move.tensor, 0) + segment.repeat * move.bytes
+                        into[name] = into.get(name, 0) + segment.repeat * move.bytes
     return loads, stores
 
 

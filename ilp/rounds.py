@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ilp.schedule import BlockSchedule
-from mappings.dataflow import Alternative, MappedBlock
+from mappings.dataflow import Alternative, MappedBlock, PlannedLater
+from mappings.memo import renamed_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ def _by_operator(kept: frozenset[tuple[int, str]]) -> dict[int, frozenset[str]]:
 
 def off_chip_bytes(alternative: Alternative, off_chip: frozenset[str]) -> tuple[dict[str, int], dict[str, int]]:
     """Tensor to bytes loaded from and stored to off-chip memories by all firings of ``alternative``."""
+    if isinstance(alternative, PlannedLater) and alternative.pattern is not None:
+        same, names = alternative.pattern
+        own_loads, own_stores = off_chip_bytes(same, off_chip)
+        return renamed_sizes(own_loads, names), renamed_sizes(own_stores, names)
     loads: dict[str, int] = {}
     stores: dict[str, int] = {}
     for stage in alternative.stages:

@@ -188,12 +188,12 @@ class PlannedLater(Alternative):
     @property
     def actions(self) -> Mapping[str, float]:
         """See ``Alternative``."""
-        return self.built().actions
+        return self.pattern[0].actions if self.pattern is not None else self.built().actions
 
     @property
     def breakdown(self) -> Mapping[str, int]:
         """See ``Alternative``."""
-        return self.built().breakdown
+        return self.pattern[0].breakdown if self.pattern is not None else self.built().breakdown
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ def handed_to(mapped: MappedOperator, name: str, names: Mapping[str, str]) -> Ma
         mapped.vector_ops,
         mapped.compute_format,
         mapped.pattern,
-        _renamed_sizes(mapped.reads, names),
-        _renamed_sizes(mapped.writes, names),
+        renamed_sizes(mapped.reads, names),
+        renamed_sizes(mapped.writes, names),
         training_pass=mapped.training_pass,
     )
 
@@ -136,7 +136,7 @@ def _renamed_stage(stage: Stage, names: Mapping[str, str], done: dict[int, tuple
     return Stage(stage.name, stage.unit, tuple(segments), stage.overlap, stage.work)
 
 
-def _renamed_sizes(sizes: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+def renamed_sizes(sizes: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
     """Two views of one tensor become one entry: their bytes add up."""
     total: dict[str, int] = {}
     for old, size in sizes.items():
