@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from workloads.graph import Nest, Operator, OperatorGraph, Repeat, Role, Tensor
+from workloads.graph import Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
 from workloads.transformer_counts import inactive_parameters
 
 
@@ -92,7 +92,16 @@ def executed_macs(nest: Nest, operator: Operator, tensors: Mapping[str, Tensor])
         tensor = operator.internal.get(operand.tensor) or tensors.get(operand.tensor)
         if tensor is not None and tensor.sparsity.kind != "dense":
             density *= tensor.sparsity.kept(tensor.values) / tensor.values if tensor.values else 0.0
+            if tensor.view_of is not None:
+                density *= _padding(nest, operand, tensor)
     return nest.macs if density == 1.0 else round(nest.macs * density)
+
+
+def _padding(nest: Nest, operand: Operand, view: Tensor) -> float:
+    """Extent of the pruned axis of an N:M view over what the nest reads of it: 1 unless the view is padded to whole groups."""
+    extents = dict(nest.dims)
+    index = operand.axes[view.sparsity.axis]
+    return view.shape[view.sparsity.axis] / (1 + sum(abs(step) * (extents[dim] - 1) for dim, step in index.terms))
 
 
 def stored_tensors(graph: OperatorGraph, times: int = 1) -> Iterator[tuple[Tensor, int]]:

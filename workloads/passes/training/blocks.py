@@ -8,7 +8,7 @@ from hwspecs.vocabulary.errors import UnsupportedError
 from hwspecs.vocabulary.formats import number_format
 from workloads.graph import Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
 from workloads.nests import plain_axes, point_dims
-from workloads.passes.training.tape import Part, Tape
+from workloads.passes.training.tape import Attribute, Part, Tape
 
 BATCHNORM_STATISTICS = 3
 """Operations per element of mean and variance: a sum, a square and its sum."""
@@ -123,7 +123,7 @@ def cross_entropy(tape: Tape, logits: str, labels: str, axis: int) -> tuple[Oper
     tape.tensors[loss.name] = loss
     chosen = Operand(labels, plain_axes(rows))
     forward = Nest(extents, "cross_entropy", (whole, chosen), (Operand(loss.name, plain_axes(rows)),), 8)
-    facts = {"axis": axis, "pass": "FF", "loss": True}
+    facts: dict[str, Attribute] = {"axis": axis, "pass": "FF", "loss": True}
     operator = Operator(loss.name, "softmax", (logits, labels), (loss.name,), (forward,), attributes=facts, origin="training")
     made = tape.new(f"{loss.name}.gradient", tensor)
     back = Nest(extents, "cross_entropy_gradient", (whole, chosen), (Operand(made, plain_axes(dims)),), 7)

@@ -1,4 +1,4 @@
-"""The forward graph as a training step takes it: one nest per pointwise operator, batch statistics, formats, repeats that can be reversed."""
+"""The forward graph as a training step takes it: one nest an operator, batch statistics, formats, repeats to reverse."""
 
 from __future__ import annotations
 

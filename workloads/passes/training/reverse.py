@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import MappingProxyType
 
 from workloads.graph import Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
@@ -83,7 +84,7 @@ class Reverse:
 
     def run(self, nodes: Sequence[Operator | Repeat], segments: Sequence[int] = ()) -> None:
         """Reverse ``nodes``; ``segments``: indices at which a segment begins whose tensors are made again (the last one is kept)."""
-        ends = {start: end for start, end in zip(segments, segments[1:], strict=False)}
+        ends = dict(pairwise(segments))
         places = sorted(ends, reverse=True)
         done = len(nodes)
         for start in places:
