@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cyclewright.measured import Measured, MeasuredComparison, compare_measured
 from cyclewright.metrics import Document, headline
+from cyclewright.passes import passes_of
 from hwspecs.vocabulary.errors import ArgumentError
 
 __all__ = ["Comparison", "Measured", "MeasuredComparison", "compare", "compare_measured"]
@@ -22,12 +23,14 @@ class Comparison:
         metrics: metric to values, in the order of the labels.
         bound_by: what binds each.
         operators: operator to times in seconds (None where a result has no such operator); empty if the models differ.
+        passes: pass of a training step to times in seconds (None where a result has no such pass).
     """
 
     labels: tuple[str, ...]
     metrics: Mapping[str, tuple[float, ...]]
     bound_by: tuple[str, ...]
     operators: Mapping[str, tuple[float | None, ...]]
+    passes: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def ratios(self, metric: str) -> tuple[float | None, ...]:
         """Each value of a metric over the first; None where the first is zero."""
@@ -39,6 +42,7 @@ class Comparison:
         return {
             "schema": 1, "command": "compare", "labels": list(self.labels), "bound_by": list(self.bound_by),
             "metrics": {name: {"values": list(values), "ratios": list(self.ratios(name))} for name, values in self.metrics.items()},
+            "passes": [{"name": name, "time_s": list(times)} for name, times in self.passes.items()],
             "operators": [{"name": name, "time_s": list(times)} for name, times in self.operators.items()],
         }  # fmt: skip
 
@@ -61,7 +65,7 @@ def compare(*results: Any, labels: Sequence[str] | None = None) -> Comparison:
     lines = [headline(document) for document in documents]
     metrics = {name: tuple(line[name] for line in lines) for name in lines[0]}
     names = tuple(labels) if labels is not None else tuple(_labels(documents))
-    return Comparison(names, metrics, tuple(str(document["bound_by"]) for document in documents), _operators(documents))
+    return Comparison(names, metrics, tuple(str(document["bound_by"]) for document in documents), _operators(documents), _passes(documents))
 
 
 def _document(result: Any) -> Document:
@@ -84,9 +88,15 @@ def _labels(documents: Sequence[Document]) -> list[str]:
         values = [document.get("settings", {}).get(name) for document in documents]
         if len({str(value) for value in values}) > 1:
             for part, value in zip(parts, values, strict=True):
-                part.append(f"{name}={value}")
+                part.append("dense" if name == "sparsity" and value is None else f"{name}={value}")
     made = [" ".join(word for word in part if word) for part in parts]
     return [f"{label} #{index + 1}".strip() if made.count(label) > 1 or not label else label for index, label in enumerate(made)]
+
+
+def _passes(documents: Sequence[Document]) -> dict[str, tuple[float | None, ...]]:
+    found = [{item.name or "other": item.time_s for item in passes_of(document)} for document in documents]
+    names = dict.fromkeys(name for each in found for name in each)
+    return {name: tuple(each.get(name) for each in found) for name in names}
 
 
 def _operators(documents: Sequence[Document]) -> dict[str, tuple[float | None, ...]]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
+from cyclewright.cli.options import (
+    checked_outputs,
+    compared_workload_options,
+    hardware_option,
+    json_option,
+    output_option,
+    set_option,
+    settings_of,
+)
 from cyclewright.cli.text import heading, print_json, read_result, say_written, table
 from hwspecs.vocabulary.errors import ArgumentError
 
@@ -21,12 +29,13 @@ _HELP = """Results side by side.
 Examples:
   cyclewright compare base.json changed.json
   cyclewright compare llama-3-8b --hw nvidia-a100-sxm-80gb --hw nvidia-h100-sxm --phase decode --batch 8
+  cyclewright compare resnet50 --hw xilinx-vcu1525-sat --batch 16 --sparsity dense --sparsity 2:4 --sparsity 2:8
   cyclewright compare result.json --measured timings.csv
   cyclewright compare resnet50 --hw nvidia-a100-sxm-80gb --measured timings.csv
 
-The first two set stored results, or one model on several devices, side by side. The others show the error against your
-own timings: a CSV with the columns operator and time_us (or time_ms, time [s], ...), where a time is that of all rounds of the
-operator.
+The first three set stored results, or one model on several devices or with several patterns of sparsity, side by side. The
+others show the error against your own timings: a CSV with the columns operator and time_us (or time_ms, time [s], ...), where a
+time is that of all rounds of the operator.
 """
 _HOW_MANY = "give two or more to compare, or one with --measured"
 
@@ -34,7 +43,7 @@ _HOW_MANY = "give two or more to compare, or one with --measured"
 @click.command(help=_HELP, short_help="Results side by side, or against your own timings.")
 @click.argument("what", nargs=-1, required=True, metavar="RESULT.json... | MODEL")
 @hardware_option(several=True, required=False)
-@workload_options
+@compared_workload_options
 @set_option
 @click.option("--measured", metavar="FILE.csv", help="Your own timings by operator.")
 @click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="How many operators to list.")
@@ -44,7 +53,8 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
     """Set results side by side."""
     outputs = checked_outputs(options["outputs"], "compare")
     wanted = 1 if measured else 2
-    results = _results(what, hardware, overrides, settings_of(options), wanted)
+    patterns = options["sparsity"] or (None,)
+    results = _results(what, hardware, overrides, settings_of(options), patterns, wanted)
     from cyclewright.comparison import compare as set_side_by_side
     from cyclewright.comparison import compare_measured
     from cyclewright.outputs import json_bytes, table_csv, write_all
@@ -70,7 +80,12 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
 
 
 def _results(
-    what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[str, ...], settings: dict[str, Any], wanted: int
+    what: tuple[str, ...],
+    hardware: tuple[str, ...],
+    overrides: tuple[str, ...],
+    settings: dict[str, Any],
+    patterns: tuple[str | None, ...],
+    wanted: int,
 ) -> list[Result]:
     """Stored results where files are given without --hw, runs of one model otherwise."""
     files = "stored results" if wanted == 2 else "one stored result"
@@ -84,11 +99,14 @@ def _results(
         return [read_result(Path(name)) for name in what]
     if len(what) != 1:
         raise ArgumentError(f"{len(what)} models are given", where="compare", hint="give one model, and --hw once per device")
-    if (wanted == 2 and len(hardware) < 2) or (wanted == 1 and len(hardware) != 1):
+    runs = len(hardware) * len(patterns)
+    if wanted == 1 and len(patterns) > 1:
+        raise ArgumentError(f"{len(patterns)} patterns are given", where="--sparsity", hint="give one with --measured")
+    if (wanted == 2 and runs < 2) or (wanted == 1 and runs != 1):
         raise ArgumentError(f"{len(hardware)} device{'s are' if len(hardware) != 1 else ' is'} given", where="--hw", hint=_HOW_MANY)
     from cyclewright.api import run
 
-    return [run(what[0], name, overrides=overrides, **settings) for name in hardware]
+    return [run(what[0], name, overrides=overrides, **{**settings, "sparsity": pattern}) for name in hardware for pattern in patterns]
 
 
 def _show(found: Mapping[str, Any], top: int) -> None:
@@ -102,6 +120,10 @@ def _show(found: Mapping[str, Any], top: int) -> None:
         for value, ratio in zip(both["values"][1:], both["ratios"][1:], strict=True):
             cells.append(format_metric(name, value) + ("" if ratio is None else f"  x{ratio:.3f}"))
         rows.append((METRICS[name].title, *cells))
+    rows.extend(
+        (f"time of {item['name']}", *["" if time is None else format_quantity(time, "s") for time in item["time_s"]])
+        for item in found["passes"]
+    )
     rows.append(("bound by", *found["bound_by"]))
     table(("metric", *labels), rows)
     if top and found["operators"]:

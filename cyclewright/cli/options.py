@@ -22,12 +22,27 @@ def hardware_option(*, several: bool = False, required: bool = True) -> Callable
 
 def workload_options(command: Command) -> Command:
     """What is asked of the model: phase, batch, lengths, formats, dimensions, fidelity."""
-    for option in reversed(_WORKLOAD):
+    return _with(command, _sparsity(several=False))
+
+
+def compared_workload_options(command: Command) -> Command:
+    """As ``workload_options``, with ``--sparsity`` once per column of a comparison."""
+    return _with(command, _sparsity(several=True))
+
+
+def _with(command: Command, sparsity: Callable[[Command], Command]) -> Command:
+    for option in reversed((*_BEFORE, sparsity, *_WORKLOAD)):
         command = option(command)
     return command
 
 
-_WORKLOAD = (
+def _sparsity(*, several: bool) -> Callable[[Command], Command]:
+    help_text = "Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1"
+    help_text += "; give it once per column." if several else "."
+    return click.option("--sparsity", metavar="PATTERN", multiple=several, help=help_text)
+
+
+_BEFORE = (
     click.option("--phase", metavar="PHASE", help="prefill, decode or encode, for models that have phases."),
     click.option("--batch", type=_COUNT, default=1, show_default=True, help="Sequences or images at once."),
     click.option("--context", type=_COUNT, help="Positions a decode step attends to, the new token among them. [default: 2048]"),
@@ -41,11 +56,8 @@ _WORKLOAD = (
         metavar="FORMAT",
         help="bf16, int8, w8a8, w4a16 (bare 4-bit weights), w4g128a16 (with group scales), w4a16kv8, ... [default: the device's]",
     ),
-    click.option(
-        "--sparsity",
-        metavar="PATTERN",
-        help="Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1.",
-    ),
+)
+_WORKLOAD = (
     click.option("--stream", metavar="RULE", help="One step on overlapping windows, old frames in ring buffers: hop=4 or window=16,hop=4."),
     click.option("--delta", metavar="DENSITY|FILE.yaml", help="Work only on activations that changed: 0.1, or a density per layer."),
     click.option(

@@ -83,8 +83,31 @@ def show(document: Mapping[str, Any], top: int) -> None:
         heading("warnings")
         for warning in document["warnings"]:
             click.echo(f"  - {warning}")
+    _passes(document)
     if top:
         _heaviest(document, top)
+
+
+def _passes(document: Mapping[str, Any]) -> None:
+    """A training step by pass, and how busy units and memories are."""
+    from cyclewright.metrics import format_bytes, format_count
+    from cyclewright.passes import busy_of, passes_of
+    from cyclewright.plots.formatting import percent
+    from hwspecs.vocabulary.units import format_quantity
+
+    found = passes_of(document)
+    if not found:
+        return
+    heading("by pass")
+    table(
+        ("pass", "time", "share", "MACs", "executed", "off-chip", "energy"),
+        [
+            (item.title, format_quantity(item.time_s, "s"), percent(item.share), format_count(item.macs), format_count(item.executed_macs),
+             format_bytes(item.dram_bytes), format_quantity(item.energy_j, "J"))
+            for item in found
+        ],
+    )  # fmt: skip
+    click.echo("  busy: " + ", ".join(f"{name} {percent(share)}" for name, _, share in busy_of(document)))
 
 
 def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from cyclewright.report.headline import cards
 from cyclewright.report.limits import limits
 from cyclewright.report.markup import esc, figure, section
 from cyclewright.report.operators import operator_table
+from cyclewright.report.passes import passes_table
 from cyclewright.report.sources import command, provenance
 from simulator.reading import read_document
 from simulator.result import Result
@@ -50,6 +51,9 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
         section("table", "Operators", operator_table(result)),
     ]
     links = [("numbers", "Headline"), ("roofline", "Roofline"), ("breakdown", "Breakdown"), ("table", "Operators")]
+    if any(operator.training_pass for operator in result.operators):
+        parts.append(section("passes", "Passes of the training step", passes_table(result)))
+        links.append(("passes", "Passes"))
     if result.time_parts:
         parts.append(section("stalls", "Where the time of each operator goes", _stalls(result)))
         links.append(("stalls", "Stalls"))
