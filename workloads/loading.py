@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workloads.passes.reuse import Delta, Schedule
     from workloads.transformer_config import TransformerConfig
 
-PHASES = ("prefill", "decode", "encode", "inference")
+PHASES = ("prefill", "decode", "encode", "inference", "train")
 _LARGEST_BATCH = 1 << 31
 _MOST_TOKENS = 1 << 20
 
@@ -56,20 +56,21 @@ def load_model(
     name_or_path: str, *, phase: str | None = None, batch: int = 1, context: int | None = None, tokens: int | None = None,
     format: str | None = None, sparsity: str | None = None, dims: Mapping[str, int] | None = None, unknown_op: str = "refuse",
     fuse: bool = True, default_format: str | None = None, stream: str | None = None, delta: Delta | None = None,
-    keep_tokens: Schedule | None = None,
+    keep_tokens: Schedule | None = None, training: Mapping[str, object] | None = None,
 ) -> OperatorGraph:  # fmt: skip
     """The operator graph of a model in one phase, lowered and ready to map.
 
     Args:
         name_or_path: a name of ``list_models``, ``gemm:MxNxK``, ``conv:...``, ``attention:...`` (see ``single.single_operator``),
             the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one, of a SCALE-Sim topology (``.csv``).
-        phase: of a decoder ``prefill`` (default) or ``decode``, of an encoder ``encode``, of all others ``inference``.
+        phase: of a decoder ``prefill`` (default) or ``decode``, of an encoder ``encode``, of all others ``inference``; of any ``train``,
+            one training step.
         batch: inputs or sequences at a time; of an ONNX file it pins the first axis of the inputs where that is open.
         tokens: prompt length (prefill, encode) or new positions (decode, default 1).
         context: positions attended, the new ones included.
         format: ``bf16``, ``int8``, ``w4a16``, ``w4g128a16``, ``w8a8``, ``w4a16kv8``, ... (``passes.parse_policy``); None: as in the model.
         sparsity: ``2:4``, ``unstructured:0.3``, ``block:4x1:0.3``: pattern of the linear layers' weights, or rules by layer
-            (``passes.sparsify.parse_rules``); None or ``dense``: none.
+            (``passes.sparsify.parse_rules``); None or ``dense``: none. Of a training step ``bdwp-2:8`` (``passes.nm_training``).
         dims: sizes of open axes of an ONNX file by their symbol (``{"batch": 8}``).
         unknown_op: ``refuse`` or ``bytes-only``: what to do with operators of an ONNX file that are not known.
         fuse: join pointwise operators and attention into their producers.
@@ -77,6 +78,7 @@ def load_model(
         stream: ``hop=4``, ``window=16,hop=4,axis=2``: one step on overlapping windows (``passes.stream``).
         delta: density of the changes from frame to frame: a number, a mapping of layers, the path of a YAML file (``passes.delta``).
         keep_tokens: ``0.5``, ``4=0.7,7=0.49``, ``merge:16``, ``evit:0.7``: tokens that go on, by layer (``passes.keep_tokens``).
+        training: options of the phase ``train`` (``training_step.OPTIONS``): ``{"optimizer": "adam", "recompute": "blocks"}``.
 
     Raises:
         ArgumentError: an argument is out of range or does not apply to this model.
@@ -85,10 +87,15 @@ def load_model(
         UnsupportedError: the file holds something that is not covered, named.
     """
     _check(name_or_path, phase, batch, unknown_op)
+    train = phase == "train"
+    if train:
+        _refuse_in_training(stream=stream, delta=delta, keep_tokens=keep_tokens, format=format)
+    elif training:
+        raise ArgumentError(f"{next(iter(training))} is an option of training", where=next(iter(training)), hint="give phase train too")
     from workloads.passes import parse_policy
     from workloads.zoo.cnn import NATIVE_FORMAT, SEQUENCES, network
 
-    wanted = format or default_format
+    wanted = None if train else format or default_format
     plain = wanted if wanted in format_names() else None
     base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
@@ -120,6 +127,10 @@ def load_model(
 
         graph = import_onnx(name_or_path, dims=dims, batch=batch, unknown_op=unknown_op)
         wanted = format if _states_quantization(graph) else wanted
+    if train:
+        from workloads.training_step import training_step
+
+        return training_step(_lowered(graph, None, None, False), training or {}, sparsity=sparsity, fuse=fuse)
     graph = _lowered(graph, wanted, sparsity, fuse)
     if stream is None and delta is None and keep_tokens is None:
         return graph
@@ -141,7 +152,7 @@ def _check(name: str, phase: str | None, batch: int, unknown_op: str) -> None:
 
 def _refuse(model: str, phase: str | None, **given: object) -> None:
     """Raise where an argument that does not apply to this model is given."""
-    if phase not in (None, "inference"):
+    if phase not in (None, "inference", "train"):
         raise ArgumentError(f"{model} has no phase {phase!r}", where="phase", hint="leave the phase out; only transformers have phases")
     hints = {
         "tokens": "only sequence models take tokens", "context": "only transformers have a context",
@@ -151,6 +162,14 @@ def _refuse(model: str, phase: str | None, **given: object) -> None:
     for name, value in given.items():
         if value:
             raise ArgumentError(f"{name} does not apply to {model}", where=name, hint=hints[name])
+
+
+def _refuse_in_training(**given: object) -> None:
+    """Raise where an argument of inference is given with the phase ``train``."""
+    for name, value in given.items():
+        if value is not None:
+            hint = "give the precision: fp16-mixed, bf16-mixed, fp32" if name == "format" else "leave it out"
+            raise ArgumentError(f"{name} does not apply to training", where=name, hint=hint)
 
 
 def _transformer(name: str) -> TransformerConfig | None:
@@ -186,7 +205,7 @@ def _transformer_graph(config: TransformerConfig, phase: str | None, batch: int,
 
     if not config.encoder:
         return decoder_graph(config, phase=phase or "prefill", batch=batch, tokens=tokens, context=context)
-    if phase not in (None, "encode"):
+    if phase not in (None, "encode", "train"):
         raise ArgumentError(f"{config.name} is an encoder and has no phase {phase!r}", where="phase", hint="use phase encode")
     if context is not None:
         raise ArgumentError(f"context does not apply to {config.name}", where="context", hint="an encoder takes tokens")

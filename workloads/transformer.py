@@ -23,6 +23,7 @@ def decoder_graph(
     Args:
         phase: ``prefill``: ``tokens`` new positions (default 2048, or the longest learned position) of ``context`` (default: the same,
             so nothing is cached before; more means that the first part of the prompt is cached).
+            ``train``: all positions of ``tokens``, no cache, logits of every position.
             ``decode``: ``tokens`` new positions (default 1) of ``context`` attended ones (default 2048), the last being the new.
         batch: sequences, all of the same length.
 

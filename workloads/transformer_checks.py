@@ -17,8 +17,8 @@ def decoder_step(config: TransformerConfig, phase: str, batch: int, tokens: int 
     """The sizes of a decoder call, defaults filled in; see ``transformer.decoder_graph``."""
     if config.encoder:
         raise ArgumentError(f"{config.name} is an encoder and has no phase {phase!r}", where="phase", hint="use phase encode")
-    if phase not in ("prefill", "decode"):
-        raise ArgumentError(f"unknown phase {phase!r} of {config.name}", where="phase", hint="prefill or decode")
+    if phase not in ("prefill", "decode", "train"):
+        raise ArgumentError(f"unknown phase {phase!r} of {config.name}", where="phase", hint="prefill, decode or train")
     longest = config.max_positions if config.positions == "learned" else 0
     default = min(DEFAULT_PROMPT, longest) if longest else DEFAULT_PROMPT
     if phase == "decode":
@@ -38,6 +38,10 @@ def decoder_step(config: TransformerConfig, phase: str, batch: int, tokens: int 
             f"{tokens} new tokens behind a full sliding window of {window}", where="tokens",
             hint="give the whole prompt at once, or one token at a time",
         )  # fmt: skip
+    if phase == "train":
+        if context != tokens:
+            raise ArgumentError(f"context {context} does not apply to training", where="context", hint="give the tokens of a sequence")
+        return Step(batch, tokens, context, 0)
     return Step(batch, tokens, context, min(context, window) if window else context)
 
 

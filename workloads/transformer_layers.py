@@ -23,7 +23,7 @@ class Step:
         batch: sequences.
         tokens: new positions of each sequence.
         context: positions that each sequence has afterwards, the new ones included.
-        cache: positions of the cache afterwards: the context, or the sliding window where that is shorter; 0 for an encoder.
+        cache: positions of the cache afterwards: the context, or the sliding window where that is shorter; 0 for an encoder and in training.
     """
 
     batch: int
@@ -78,7 +78,7 @@ def attention_block(builder: GraphBuilder, config: TransformerConfig, step: Step
     if config.positions == "rope":
         q, k = _rope(builder, q, k)
     keys, layout = step.tokens, "(bs)hd"
-    if not config.encoder:
+    if step.cache:
         cached = _append_cache(builder, config, step, k, v)
         if step.reads_cache:
             (k, v), layout, keys = cached, "bhsd", step.cache

@@ -67,6 +67,8 @@ def _producer(
             continue
         source = nodes[place]
         if isinstance(source, Operator) and source.kind in _PRODUCERS and len(source.outputs) == 1 and tensors[name].shape == shape:
+            if source.attributes.get("pass") != node.attributes.get("pass"):
+                continue  # forward and backward pass run at different times
             best = place
     return best
 

@@ -37,7 +37,7 @@ def training(
         gradients: format of the weights' gradients, if not that of compute.
         recompute: ``none``, or ``blocks``: of each round of a repeat only its input is kept; a graph without repeats is cut into about
             the root of its operators' number of segments.
-        frozen: patterns of weights that are not trained, as in file names.
+        frozen: patterns of weights that are not trained, as in file names; ``!pattern``: all but these are frozen.
         attention: ``flash``: fused attention keeps queries, keys and values and makes the scores again; ``split``: scores are tensors.
 
     Raises:

@@ -99,7 +99,10 @@ class Settings:
     attention: str
 
     def trains(self, name: str) -> bool:
-        """Whether the weight ``name`` is updated."""
+        """Whether the weight ``name`` is updated: no pattern takes it, and one with a ``!`` does where there are such."""
+        only = [pattern[1:] for pattern in self.frozen if pattern.startswith("!")]
+        if only and not any(fnmatchcase(name, pattern) for pattern in only):
+            return False
         return not any(fnmatchcase(name, pattern) for pattern in self.frozen)
 
 
