@@ -118,6 +118,18 @@ _SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
         "FPGA resources that the design uses",
         {name: amount("count", f"{name.upper()} used") for name in ("dsp", "lut", "ff", "bram", "uram")},
     ),
+    "cost": Group(
+        "FPGA resources of the design's parts, for a model of all that it uses",
+        {
+            name: Group(text, {part: amount("count", f"{part.upper()} of one") for part in ("dsp", "lut", "ff", "bram", "uram")})
+            for name, text in {
+                "pe": "one PE: multiplier, adder, control",
+                "lane": "one lane of the reduction engine",
+                "vector_lane": "one lane of the vector unit",
+                "base": "the rest of the design: memory controllers, host link, control",
+            }.items()
+        },
+    ),
     "device": Group(
         "FPGA resources that the device has",
         {name: amount("count", f"{name.upper()} on the device") for name in ("dsp", "lut", "ff", "bram", "uram")},

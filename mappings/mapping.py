@@ -11,6 +11,7 @@ from hwspecs.vocabulary.errors import ContractError, CyclewrightError, Unsupport
 from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.dataflow import PORT, Alternative, MappedBlock, MappedGraph, MappedOperator, Rejected, Segment, Stage, Transfer
 from mappings.flatten import flat_repeat, tensors_of
+from mappings.fpga import exceeded
 from mappings.memo import Numbers, fingerprint, handed_to, operator_names
 from mappings.promises import PROMISES, check_promises
 from mappings.registry import Mapper, Unmappable, find_mapper, is_built_in, mapper_kinds, plug_in_fault
@@ -190,7 +191,7 @@ class _Run:
         ]
         if self._bytes_only:
             notes.append(f"{several(self._bytes_only)} by bytes only: what is computed there is not known and not counted")
-        return tuple(notes)
+        return (*notes, *exceeded(self.hardware))
 
     def _new(self, operator: Operator, tensors: Mapping[str, Tensor]) -> MappedOperator:
         if operator.kind == "unknown":

@@ -12,6 +12,7 @@ from ilp.lifetimes import Compulsory, Lifetimes, compulsory, lifetimes
 from ilp.replay import check
 from ilp.schedule import Schedule
 from mappings.dataflow import MappedGraph
+from mappings.fpga import resources_of
 from mappings.mapping import several
 from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.dram import Commands
@@ -189,6 +190,7 @@ class _Run:
             roofs=roofs(hardware),
             capacities={memory.name: (memory.size_bytes, memory.off_chip) for memory in hardware.memories.values()},
             provenance=self._provenance(),
+            resources=resources_of(hardware),
         )
 
     def _peak_rate(self, operators: tuple[OperatorResult, ...]) -> float:

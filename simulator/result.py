@@ -132,6 +132,8 @@ class Result:
     """What happens when, in pieces of the run (``simulator.over_time``). ``cycles``: the borders, one more than pieces. Then, per piece,
     executed MACs by the roof that they run under (a key of ``roofs``, such as ``compute:array:int8``), bytes as
     ``memory:<name>:read`` and ``memory:<name>:written``, mean bytes held as ``held:<on-chip memory>``. Empty without a timeline."""
+    resources: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """FPGA part (``dsp``, ``lut``, ``ff``, ``bram``, ``uram``) to (used by the design, on the device), as of ``mappings.fpga``."""
     time_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Cycles of each operator's rounds, in the order of ``operators``, by what they go into (``simulator.time_parts``): ``computing``,
     ``memory``, ``launch``, ``idle``. Empty without a timeline."""

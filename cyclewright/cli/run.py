@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -137,8 +137,17 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("mean power", text("power_w")),
         ("off-chip", f"{text('dram_bytes')}, {text('extra_bytes')} beyond compulsory"),
         *((name, _banked(told)) for name, told in document["dram"].items()),
+        *resource_line(document.get("resources", {})),
         ("memory", f"{text('peak_memory_bytes')}{room} at peak{held}" + ("" if document["fits"] else "   DOES NOT FIT")),
     ]
+
+
+def resource_line(resources: Mapping[str, Sequence[int]]) -> list[tuple[str, str]]:
+    """What an FPGA design takes of its device; no line where the spec does not say."""
+    parts = []
+    for part, (used, most) in resources.items():
+        parts.append(f"{used:,} of {most:,} {part.upper()}" + (" (too many)" if used > most else ""))
+    return [("resources", ", ".join(parts))] if parts else []
 
 
 def _banked(told: Mapping[str, float]) -> str:

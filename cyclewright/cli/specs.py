@@ -75,7 +75,9 @@ def _kinds(kinds: Iterable[str]) -> str:
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print every number of the spec NAME (or a path), with where it comes from."""
     from cyclewright.api import overrides_of
+    from cyclewright.cli.run import resource_line
     from hwspecs import load_hardware
+    from mappings.fpga import resources_of
 
     device = load_hardware(name, overrides_of(overrides))
     if as_json:
@@ -83,7 +85,8 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
         return
     click.echo(click.style(device.name, bold=True) + (f"  {device.description}" if device.description else ""))
     kinds = ", ".join(f"{unit.name} ({unit.kind})" for unit in device.units.values())
-    pairs([("family", device.family), ("units", kinds), ("default format", device.default_format), ("digest", device.digest[:16])])
+    rows = [("family", device.family), ("units", kinds), ("default format", device.default_format), ("digest", device.digest[:16])]
+    pairs([*rows, *resource_line(resources_of(device))])
     heading("numbers")
     table(
         ("path", "value", "low", "high", "source", "citation"),
