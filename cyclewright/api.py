@@ -98,6 +98,14 @@ def run(
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
     schedule: str = "trivial",
+    optimizer: str | None = None,
+    precision: str | None = None,
+    gradients: str | None = None,
+    recompute: str | None = None,
+    frozen: str | None = None,
+    attention: str | None = None,
+    lora: int | None = None,
+    reduction: str | None = None,
 ) -> Result:
     """What a model costs on a device: cycles, seconds, joules, bytes, and why.
 
@@ -128,6 +136,8 @@ def run(
         schedule: what stays on chip between operators: ``trivial`` (program order and a greedy rule), ``optimal`` (alternatives, order and
             residencies of the fewest bytes off chip, with a proven bound) or ``fastest`` (of the fewest cycles as played; never slower than
             the other two).
+        optimizer, precision, gradients, recompute, frozen, attention, lora, reduction: of the phase ``train``, see
+            ``workloads.training_step.OPTIONS``: ``adam``, ``fp16-mixed``, ``fp32``, ``blocks``, ``bn*``, ``split``, ``16``, ``online``.
 
     Raises:
         CyclewrightError: bad input, unsupported or infeasible; never a NaN or a silent default.
@@ -135,7 +145,8 @@ def run(
     prepared = prepare(
         model, hardware, phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, fidelity=fidelity,
         overrides=overrides, dims=dims, unknown_op=unknown_op, search=search, stream=stream, delta=delta, keep_tokens=keep_tokens,
-        schedule=schedule,
+        schedule=schedule, optimizer=optimizer, precision=precision, gradients=gradients, recompute=recompute, frozen=frozen,
+        attention=attention, lora=lora, reduction=reduction,
     )  # fmt: skip
     start = time.perf_counter()
     counted = _accounted(prepared, accounting)
@@ -177,6 +188,14 @@ def prepare(
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
     schedule: str = "trivial",
+    optimizer: str | None = None,
+    precision: str | None = None,
+    gradients: str | None = None,
+    recompute: str | None = None,
+    frozen: str | None = None,
+    attention: str | None = None,
+    lora: int | None = None,
+    reduction: str | None = None,
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
     if fidelity not in FIDELITIES:
@@ -210,18 +229,26 @@ def prepare(
         device = load_hardware(source, changes)
     reused: dict[str, Any] = {"stream": stream, "delta": delta, "keep_tokens": keep_tokens}
     reused = {name: value for name, value in reused.items() if value is not None}
+    steps: dict[str, object] = {
+        "optimizer": optimizer, "precision": precision, "gradients": gradients, "recompute": recompute, "frozen": frozen,
+        "attention": attention, "lora": lora, "reduction": reduction,
+    }  # fmt: skip
+    steps = {name: value for name, value in steps.items() if value is not None}
     if isinstance(model, OperatorGraph):
+        if steps:
+            name = next(iter(steps))
+            raise ArgumentError(f"{name} does not apply to a graph", where=name, hint="apply workloads.training_step to it, or give a name")
         graph = _reusing(model, reused) if reused else model
     else:
         graph = load_model(
             str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, dims=dims,
-            unknown_op=unknown_op, default_format=device.default_format, **reused,
+            unknown_op=unknown_op, default_format=device.default_format, training=steps or None, **reused,
         )  # fmt: skip
     name = graph.name if isinstance(model, OperatorGraph) else str(model)
     asked: dict[str, object] = {
         "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
         "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
-        "search": search, "schedule": schedule, "overrides": {path: str(value) for path, value in changes.items()}, **reused,
+        "search": search, "schedule": schedule, "overrides": {path: str(value) for path, value in changes.items()}, **reused, **steps,
     }  # fmt: skip
     defaults = {
         "batch": 1,

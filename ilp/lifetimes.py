@@ -120,7 +120,7 @@ def compulsory(mapped: MappedGraph, lives: tuple[Lifetimes, ...] | None = None) 
                 leaves = block.leaving.get(tensor, tensor if block.count == 1 else "") in graph_outputs
                 rounds = block.count if name in life.persistent else 1 if leaves else 0
                 if name in life.made and name in block.stacked and block.stacked[name] not in graph_outputs:
-                    rounds = 0  # a chip with room for all slices would keep them
+                    rounds = int(leaves)  # a chip with room for all slices would keep them
                 if rounds:
                     writes[number, index] = writes.get((number, index), 0) + rounds * nbytes
     return Compulsory(reads, writes)

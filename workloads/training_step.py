@@ -57,7 +57,7 @@ def training_step(graph: OperatorGraph, options: Mapping[str, object], *, sparsi
         frozen = f"{frozen},!" + ",!".join(ADAPTERS)
     elif "reduction" in options and rule is None:
         raise ArgumentError("reduction says when N:M weights are made, but none are asked for", where="reduction", hint="give a sparsity")
-    step = training(graph, frozen=frozen, **told)  # type: ignore[arg-type]
+    step = training(graph, frozen=frozen, **told)
     if rule is not None:
         step = nm_training(step, rule, pregenerate=reduction == "pregenerated")
     if fuse:

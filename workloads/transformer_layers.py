@@ -23,7 +23,7 @@ class Step:
         batch: sequences.
         tokens: new positions of each sequence.
         context: positions that each sequence has afterwards, the new ones included.
-        cache: positions of the cache afterwards: the context, or the sliding window where that is shorter; 0 for an encoder and in training.
+        cache: positions of the cache afterwards: the context, or the sliding window where that is shorter; 0 without a cache.
     """
 
     batch: int

@@ -43,7 +43,7 @@ def _sparsity(*, several: bool) -> Callable[[Command], Command]:
 
 
 _BEFORE = (
-    click.option("--phase", metavar="PHASE", help="prefill, decode or encode, for models that have phases."),
+    click.option("--phase", metavar="PHASE", help="prefill, decode or encode, for models that have phases; train: one training step."),
     click.option("--batch", type=_COUNT, default=1, show_default=True, help="Sequences or images at once."),
     click.option("--context", type=_COUNT, help="Positions a decode step attends to, the new token among them. [default: 2048]"),
     click.option(
@@ -65,6 +65,16 @@ _WORKLOAD = (
         metavar="SCHEDULE",
         help="Transformers go on with fewer tokens: 0.5, 4=0.7,7=0.49 (layer=share), merge:16, evit:0.7.",
     ),
+    click.option("--optimizer", metavar="NAME", help="Of --phase train: sgd-momentum (default), adam or sgd."),
+    click.option("--precision", metavar="NAME", help="Of --phase train: fp16-mixed (default), bf16-mixed, fp32, bf16 or fp16."),
+    click.option("--gradients", metavar="FORMAT", help="Of --phase train: format of the weights' gradients. [default: that of compute]"),
+    click.option(
+        "--recompute", metavar="WHAT", help="Of --phase train: none (default), or blocks: keep their inputs, make the rest again."
+    ),
+    click.option("--frozen", metavar="PATTERNS", help="Of --phase train: weights that are not trained, such as 'layer1.*,conv1.*'."),
+    click.option("--attention", metavar="HOW", help="Of --phase train: flash (default: scores are made again) or split (they are kept)."),
+    click.option("--lora", type=_COUNT, metavar="RANK", help="Of --phase train: train low-rank adapters, freeze all else."),
+    click.option("--reduction", metavar="WHEN", help="Of --phase train: N:M weights are pregenerated (default) or made online."),
     click.option("--dim", "dims", metavar="NAME=N", multiple=True, help="Value of a dynamic axis of an ONNX model."),
     click.option(
         "--unknown-op", metavar="POLICY", default="refuse", show_default=True, help="Unknown ONNX operators: refuse or bytes-only."
@@ -86,6 +96,7 @@ _WORKLOAD = (
     ),
 )
 _REUSE = ("stream", "delta", "keep_tokens")
+_TRAINING = ("optimizer", "precision", "gradients", "recompute", "frozen", "attention", "lora", "reduction")
 set_option = click.option(
     "--set", "overrides", metavar="PATH=VALUE", multiple=True, help='Change a number of the spec: memory.hbm.bandwidth="4 TB/s".'
 )
@@ -99,7 +110,20 @@ def output_option(forms: str) -> Callable[[Command], Command]:
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of ``cyclewright.run`` from the shared options; the other options are left alone."""
-    names = ("phase", "batch", "context", "tokens", "format", "sparsity", "unknown_op", "fidelity", "search", "schedule", *_REUSE)
+    names = (
+        "phase",
+        "batch",
+        "context",
+        "tokens",
+        "format",
+        "sparsity",
+        "unknown_op",
+        "fidelity",
+        "search",
+        "schedule",
+        *_REUSE,
+        *_TRAINING,
+    )
     return {**{name: options[name] for name in names}, "dims": read_dims(options["dims"]) or None}
 
 

@@ -36,7 +36,8 @@ def title(document: Mapping[str, Any]) -> str:
         lengths.pop("context", None)
     words += [f"{name} {length}" for name, length in lengths.items()]
     words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
-    words += [f"{name.replace('_', ' ')} {settings[name]}" for name in ("stream", "delta", "keep_tokens") if settings.get(name)]
+    words += [f"{name.replace('_', ' ')} {settings[name]}" for name in ("stream", "delta", "keep_tokens", "lora") if settings.get(name)]
+    words += [str(settings[name]) for name in ("optimizer",) if settings.get(name)]
     return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
 
 

@@ -14,6 +14,8 @@ _FLAGS = {
     "phase": "--phase", "batch": "--batch", "context": "--context", "tokens": "--tokens", "format": "--format", "sparsity": "--sparsity",
     "stream": "--stream", "delta": "--delta", "keep_tokens": "--keep-tokens",
     "unknown_op": "--unknown-op", "fidelity": "--fidelity", "accounting": "--accounting", "search": "--search", "schedule": "--schedule",
+    "optimizer": "--optimizer", "precision": "--precision", "gradients": "--gradients", "recompute": "--recompute", "frozen": "--frozen",
+    "attention": "--attention", "lora": "--lora", "reduction": "--reduction",
 }  # fmt: skip
 
 

@@ -113,8 +113,7 @@ def views(tape: Tape, node: Operator, given: dict[str, str]) -> None:
         return
     tensor = tape.tensors[source]
     if len(node.outputs) == 1 and tape.tensors[node.outputs[0]].values == tensor.values:
-        made = f"{node.name}.gradient"
-        tape.new(made, tensor)
+        made = tape.new(f"{node.name}.gradient", tensor)
         coming = given[node.outputs[0]]
         tape.tensors[made] = _aliased(tape, made, coming)
         tape.operator("view", (coming,), (made,), (), "BP", {})

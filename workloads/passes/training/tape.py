@@ -73,7 +73,9 @@ class Tape:
         return "WU" if self.tensors[name].role is Role.WEIGHT else "BP"
 
     def new(self, name: str, like: Tensor, *, weight: bool = False) -> str:
-        """Define a gradient of the shape of ``like``."""
+        """Define a gradient of the shape of ``like``; returns its name, with strokes behind it where the name is taken."""
+        while name in self.tensors:
+            name += "'"
         format = self.gradient_format if weight else like.format
         self.tensors[name] = Tensor(name, like.shape, format, Role.GRADIENT)
         return name
@@ -97,11 +99,8 @@ class Tape:
         if target not in self.wants or not parts:
             return
         tensor = self.tensors[target]
-        base = f"{node.name}.gradient.{target.removeprefix(node.name + '.')}"
-        made = base
-        while made in self.tensors:
-            made += "'"
-        self.new(made, tensor, weight=tensor.role is Role.WEIGHT)
+        made = f"{node.name}.gradient.{target.removeprefix(node.name + '.')}"
+        made = self.new(made, tensor, weight=tensor.role is Role.WEIGHT)
         nests = tuple(Nest(part.dims, part.function, part.reads, (Operand(made, part.axes),), part.vector_ops) for part in parts)
         inputs = [read.tensor for part in parts for read in part.reads]
         self.operator(kind, inputs, (made,), nests, self.phase(target), attributes or {})
