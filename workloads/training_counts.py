@@ -105,7 +105,9 @@ def saved_activations(graph: OperatorGraph) -> Mapping[str, int]:
             made.update(node.written if isinstance(node, Repeat) else node.outputs)
         elif isinstance(node, Repeat) or node.kind != "view":
             read.update(root(name) for name in (node.read if isinstance(node, Repeat) else node.inputs))
-    kept = [name for name in graph.tensors if name in made and name in read]
+    repeats = [node for node in graph.nodes if isinstance(node, Repeat)]
+    slices = {outer for node in repeats for inner, outer in node.outputs.items() if inner in node.stacked}  # the last one of a stack
+    kept = [name for name in graph.tensors if name in made and name in read and name not in slices]
     return {name: graph.tensors[name].stored_bytes for name in kept if graph.tensors[name].role is not Role.GRADIENT}
 
 

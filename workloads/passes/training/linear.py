@@ -99,7 +99,9 @@ def lookup(tape: Tape, node: Operator, given: dict[str, str]) -> None:
     nest = node.nests[0]
     table = nest.reads[-1]
     result = Operand(given[node.outputs[0]], nest.writes[0].axes)
-    tape.send(node, table.tensor, "embedding", [Part(nest.dims, "add", (result,), table.axes, 1)], {"function": "scatter_add"})
+    tape.send(
+        node, table.tensor, "embedding", [Part(nest.dims, "add", (result, *nest.reads[:-1]), table.axes, 1)], {"function": "scatter_add"}
+    )
 
 
 def views(tape: Tape, node: Operator, given: dict[str, str]) -> None:
