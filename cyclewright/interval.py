@@ -29,7 +29,8 @@ Corner = tuple[tuple[Leaf, float | int], ...]
 def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
     """Assumed numbers with bounds that can enter the result.
 
-    Not those of units that run nothing, of MACs in unused formats, of banked DRAM below the cycle rung, or of FPGA resources.
+    Not those of units that run nothing, of MACs in unused formats, of banked DRAM below the cycle rung, of FPGA resources, or of sparse
+    kernels where none runs.
     """
     formats = {row.compute_format for row in result.operators}
     idle = {f"unit.{name}." for name in hardware.units} - {f"unit.{row.unit}." for row in result.operators}
@@ -40,6 +41,7 @@ def assumed_leaves(hardware: Hardware, result: Result) -> tuple[Leaf, ...]:
         if not any(leaf.path.startswith(prefix) for prefix in idle)
         if result.fidelity == "cycle" or not is_dram_leaf(leaf.path)
         if ".cost." not in leaf.path
+        if not leaf.path.endswith(".sparse_efficiency") or any(row.pattern != "dense" for row in result.operators)
         if ".energy.mac." not in leaf.path or leaf.path.rpartition(".")[2] in formats
     )
 

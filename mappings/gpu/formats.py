@@ -33,10 +33,17 @@ def wider(a: NumberFormat, b: NumberFormat) -> NumberFormat:
     return max(a, b, key=lambda item: (item.bits, item.family == "float"))
 
 
-def arithmetic_of(a: Tensor, b: Tensor, unit: ComputeUnit) -> Arithmetic | None:
+SPARSE_EFFICIENCY = "kernels.gemm.sparse_efficiency"
+"""Share of a sparse pattern's data-sheet rate that its kernels reach where dense ones reach theirs; 1 where the spec does not say."""
+
+
+def arithmetic_of(a: Tensor, b: Tensor, unit: ComputeUnit, *, along: bool = True) -> Arithmetic | None:
     """How ``unit`` multiplies ``a`` by ``b``; None if it has no rate for their format or a wider one of the family.
 
     Only N:M sparsity of the second operand alone (the weights) is exploited, at the rate that the unit states for the pattern.
+
+    Args:
+        along: the groups of ``b`` lie along the reduction, as the tensor cores need them.
     """
     wanted = wider(a.format, b.format)
     name = _rate_name(wanted, unit.rates)
@@ -47,8 +54,9 @@ def arithmetic_of(a: Tensor, b: Tensor, unit: ComputeUnit) -> Arithmetic | None:
         notes.append(f"{wanted.rate_name} products run at the rate of {name}")
     dense = unit.rates[name, "dense"]
     pattern = b.sparsity.pattern
-    if b.sparsity.kind == "nm" and a.sparsity.kind == "dense" and (name, pattern) in unit.rates:
-        return Arithmetic(name, pattern, unit.rates[name, pattern], b.sparsity.n / b.sparsity.m, tuple(notes))
+    if along and b.sparsity.kind == "nm" and a.sparsity.kind == "dense" and (name, pattern) in unit.rates:
+        rate = max(dense, unit.rates[name, pattern] * min(1.0, float(unit.parameters.get(SPARSE_EFFICIENCY, 1.0))))
+        return Arithmetic(name, pattern, rate, b.sparsity.n / b.sparsity.m, tuple(notes))
     sparse = next((item.sparsity.pattern for item in (b, a) if item.sparsity.kind != "dense"), None)
     if sparse is not None:
         notes.append(f"{sparse} sparsity saves bytes but no arithmetic: the tensor cores compute dense {name}")

@@ -133,7 +133,7 @@ def _products(
     chosen: list[tuple[Product, Arithmetic]] = []
     lacking = ""
     for product in products:
-        arithmetic = arithmetic_of(product.a, product.b, context.unit)
+        arithmetic = arithmetic_of(product.a, product.b, context.unit, along=product.along)
         if arithmetic is None:
             lacking = f"no rate for {product.a.format.name} x {product.b.format.name} products"
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from mappings.gpu.formats import Arithmetic, element_bytes
 from mappings.gpu.gemm import CANDIDATES, SPLIT, TILE_M, TILE_N, GemmShape, GemmTimes, gemm_times
 from mappings.gpu.stages import Kernel, Place, alternative, barriers, kernel_stages
 from mappings.gpu.stream import OPS_PER_SLOT
-from workloads.graph import Operator, Tensor, as_matmul
+from workloads.graph import Operand, Operator, Tensor, as_matmul
 
 _NARROW = 16
 """Columns or K below which a batch of products wastes most of a tile."""
@@ -25,7 +25,8 @@ EXAMINED = 5
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """``batch`` products C[m, n] = A[m, k] B[k, n] of tensors ``a`` and ``b``; ``names``: of A, B, C; ``*_bytes``: stored per element."""
+    """``batch`` products C[m, n] = A[m, k] B[k, n] of tensors ``a`` and ``b``; ``names``: of A, B, C; ``*_bytes``: stored per element;
+    ``along``: N:M groups of B, if it has any, lie along k."""
 
     batch: int
     m: int
@@ -37,6 +38,7 @@ class Product:
     macs: int
     a_bytes: float
     b_bytes: float
+    along: bool = True
 
     @property
     def wasteful(self) -> bool:
@@ -55,9 +57,9 @@ def products_of(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Produ
             continue
         shape = as_matmul(nest)
         a, b = (operator.internal.get(name) or tensors[name] for name in (shape.a, shape.b))
-        product = Product(
-            shape.batch, shape.m, shape.n, shape.k, a, b, (shape.a, shape.b, shape.out), nest.macs, element_bytes(a), element_bytes(b)
-        )
+        names, sizes = (shape.a, shape.b, shape.out), (element_bytes(a), element_bytes(b))
+        along = b.sparsity.kind != "nm" or _along(nest.reads[1], b.sparsity.axis, shape.k_dims)
+        product = Product(shape.batch, shape.m, shape.n, shape.k, a, b, names, nest.macs, *sizes, along)
         last = found[-1] if found else None
         if last and (last.n, last.k, last.names) == (product.n, product.k, product.names):
             rows = max(last.m, product.m)
@@ -65,6 +67,12 @@ def products_of(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Produ
         else:
             found.append(product)
     return found
+
+
+def _along(operand: Operand, axis: int, reduced: Sequence[str]) -> bool:
+    """Whether axis ``axis`` of an operand is moved by one reduced dimension and nothing else."""
+    terms = operand.axes[axis].terms if -len(operand.axes) <= axis < len(operand.axes) else ()
+    return len(terms) == 1 and terms[0][1] == 1 and terms[0][0] in reduced
 
 
 class ProductMapper:
