@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
     Integers = NDArray[np.int64]
 
+Tables = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""The kernel's arrays: of the problem, and of the operators that items cannot outlast."""
+
 GROWTH, MOST_GROWTH = 6, 24
 """Successors per state that a layer has room for at first, and those beyond which it leaves some out."""
 LEAST_ROOM = 4096
@@ -67,6 +70,27 @@ class Swept:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive steps of a plan that are to be searched anew, with what lies around them as it is.
+
+    Attributes:
+        done, kept, copies: operators that ran before it; items held then, and those with a copy off chip that nobody asked for.
+        paid_bytes: for all drops until then. ``tasks``: the operators of the stretch.
+        held_after: items that the plan holds after it. ``dropped_after``: items that what follows it drops at some time.
+        unpaid_bytes: for the drops that follow it, stores left out.
+    """
+
+    done: frozenset[int]
+    kept: frozenset[int]
+    copies: frozenset[int]
+    paid_bytes: int
+    tasks: frozenset[int]
+    held_after: frozenset[int]
+    dropped_after: frozenset[int]
+    unpaid_bytes: int
+
+
 @dataclass(slots=True)
 class _Layer:
     kept: Words
@@ -76,12 +100,14 @@ class _Layer:
 
 def sweep(
     problem: Problem, capacity: int, *, width: int, limit: int = NO_LIMIT, state_limit: int = NO_LIMIT,
-    progress: Callable[[int, int, int], bool | None] | None = None,
+    progress: Callable[[int, int, int], bool | None] | None = None, stretch: Stretch | None = None, tables: Tables | None = None,
 ) -> Swept:  # fmt: skip
     """Search the plans of an atomic problem, at most ``width`` states a layer (the cheapest are kept).
 
     Args:
         limit: only plans of fewer extra bytes are of interest.
+        stretch: search these steps alone; the order and the sets that come back are theirs, the bytes those of the whole plan, and the
+            bound that of plans which differ in these steps only. ``tables``: ``tables_of`` this problem and capacity, if at hand.
         state_limit: states in all after which layers are cut to a single state, so that the sweep ends soon.
         progress: called per layer with (layer, layers, states); once it answers True, layers are cut to a single state too.
     """
@@ -89,15 +115,12 @@ def sweep(
 
     from simulator.kernels import downset as kernel
 
-    tables = _tables(problem)
-    before = tables[0]
-    forced = _forced(problem, capacity)
-    operators, items = len(problem.tasks), len(problem.items)
-    words, item_words = before.shape[1], users_words(items)
-    done = np.zeros((1, words), np.uint64)
-    kept = np.zeros((1, item_words), np.uint64)
-    copies = np.zeros((1, item_words), np.uint64)
-    cost, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    table, forced = tables or tables_of(problem, capacity)
+    steps = len(problem.tasks) if stretch is None else len(stretch.tasks)
+    words, item_words = table[0].shape[1], users_words(len(problem.items))
+    done, kept, copies, cost, held = _first_state(problem, words, item_words, stretch)
+    if stretch is not None:
+        table = _closed(table, stretch)
     layers: list[_Layer] = []
     bound = limit
     complete = True
@@ -105,11 +128,11 @@ def sweep(
     hurry = False
     expand: Any = kernel.expand
     most_drops = min(MOST_DROPS, max(4, width // 4))
-    for step in range(operators):
+    for step in range(steps):
         room = max(LEAST_ROOM, len(cost) * GROWTH)
         while True:
             out = _Room(room, words, item_words)
-            made, cut, least = expand(done, kept, copies, cost, held, *tables, *forced, capacity, limit, most_drops, *out.arrays())
+            made, cut, least = expand(done, kept, copies, cost, held, *table, *forced, capacity, limit, most_drops, *out.arrays())
             if not cut or made < room or room >= len(cost) * MOST_GROWTH:
                 break
             room *= 2
@@ -126,12 +149,62 @@ def sweep(
         cost, held = out.cost[alive], out.held[alive]
         layers.append(_Layer(kept, out.parent[alive], out.operator[alive]))
         if progress is not None:
-            hurry = bool(progress(step + 1, operators, looked))
+            hurry = bool(progress(step + 1, steps, looked))
         if not len(alive):
+            return Swept(None, (), -1, bound, looked, complete)
+    if stretch is not None:
+        cost = cost + _to_follow(problem, kept, copies, stretch)
+        if int(cost.min()) >= limit:
             return Swept(None, (), -1, bound, looked, complete)
     best = int(np.argmin(cost))
     order, sets = _traced(layers, best)
     return Swept(order, sets, int(cost[best]), min(bound, int(cost[best])), looked, complete)
+
+
+def tables_of(problem: Problem, capacity: int) -> Tables:
+    """The kernel's arrays of a problem and a capacity, for many sweeps of them."""
+    return _tables(problem), _forced(problem, capacity)
+
+
+def _first_state(problem: Problem, words: int, item_words: int, stretch: Stretch | None) -> tuple[Any, ...]:
+    """One state: nothing has run, or what ran before the stretch."""
+    import numpy as np
+
+    done, kept, copies = np.zeros((1, words), np.uint64), np.zeros((1, item_words), np.uint64), np.zeros((1, item_words), np.uint64)
+    cost, held = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    if stretch is not None:
+        for row, members in ((done, stretch.done), (kept, stretch.kept), (copies, stretch.copies)):
+            for member in sorted(members):
+                row[0, member >> 6] |= np.uint64(1 << (member & 63))
+        cost[0] = stretch.paid_bytes
+        held[0] = sum(problem.items[item].bytes for item in stretch.kept)
+    return done, kept, copies, cost, held
+
+
+def _closed(table: tuple[Any, ...], stretch: Stretch) -> tuple[Any, ...]:
+    """The arrays with the operators behind a stretch closed: each waits for itself, and so never runs."""
+    before = table[0].copy()
+    for v in range(len(before)):
+        if v not in stretch.tasks and v not in stretch.done:
+            before[v, v >> 6] |= before.dtype.type(1 << (v & 63))
+    return before, *table[1:]
+
+
+def _to_follow(problem: Problem, kept: Words, copies: Words, stretch: Stretch) -> Integers:
+    """What each last state of a stretch still pays if the rest of the plan stays: drops of what the plan does not hold, and later ones.
+
+    What the plan holds and the state does not is paid for: it is fetched at its next use, as the drop has charged.
+    """
+    import numpy as np
+
+    total = np.full(len(kept), stretch.unpaid_bytes, np.int64)
+    for number, item in enumerate(problem.items):
+        word, mark = number >> 6, np.uint64(1 << (number & 63))
+        gone = (kept[:, word] & mark != 0) if number not in stretch.held_after else np.zeros(len(kept), np.bool_)
+        total += np.where(gone, item.bytes, 0)
+        if not item.stored:
+            total += np.where((gone | (number in stretch.dropped_after)) & (copies[:, word] & mark == 0), item.bytes, 0)
+    return total
 
 
 def users_words(items: int) -> int:

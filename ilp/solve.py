@@ -1,7 +1,8 @@
 """The portfolio: the best plan that a bounded effort finds, and the best bound that it proves.
 
 Each part between clean cuts is solved by itself, equal parts once. A part is swept by the down-set program with ever wider layers; each
-sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof. What is
+sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof. Between
+sweeps, windows of the best plan's steps are searched anew (``ilp.windows``): a cheaper plan leaves the next sweep less to look at. What is
 unproven then goes to the linear models: the gap model finds the optimal replacement for the best order, the joint model starts from there
 and may find a better order or prove that there is none.
 
@@ -23,11 +24,14 @@ from ilp.modelling import MOST_WINDOWS, NOTHING, Found, jointly, preferred, repl
 from ilp.problem import Answer, Problem
 from ilp.recount import recount
 from ilp.solver import CP_SAT, HIGHS, Effort
+from ilp.windows import SPANS, improved
 
 WIDTHS = (16, 256, 4_096, 65_536, 524_288)
 """States kept a layer, sweep after sweep."""
 STATES = 20_000_000
 """States that all sweeps of all parts may look at, unless the caller says otherwise; about a minute."""
+WINDOWED = 8
+"""After each sweep but the narrowest, windows of a part may look at one state for so many that the sweeps may look at in all."""
 NODES = 200
 """Nodes that a solver may spend on each model of each part, unless the caller says otherwise."""
 METHODS = ("auto", "downset", "joint", "gap", "timed", "cp-sat")
@@ -39,7 +43,7 @@ Progress = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Search:
-    """A search under way: what it may still spend, and what it knows of each part."""
+    """A search under way: what it may spend, has spent (states of sweeps, and of windows apart), and knows of each part."""
 
     problem: Problem
     capacity: int
@@ -51,6 +55,7 @@ class _Search:
     progress: Progress | None
     found: dict[Hashable, Found] = field(default_factory=dict)
     spent: int = 0
+    windowed: int = 0
 
     def open(self) -> list[Segment]:
         """The distinct parts that are not proven."""
@@ -128,9 +133,32 @@ def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool) -> str:
             known = _swept(part, search.capacity, width, search.found.get(part.key), max(1, search.states - search.spent), told)
             search.found[part.key] = known if bounds else replace(known, bound_bytes=0)
             search.spent += known.states
+            if width > widths[0] and not known.proven and len(part.problem.tasks) > SPANS[0]:
+                search.found[part.key] = _windowed(search, part, known)
         if search.spent >= search.states:
             return "state limit" if search.open() else ""
     return ""
+
+
+def _windowed(search: _Search, part: Segment, known: Found) -> Found:
+    """What is known of a part after windows of its course were searched anew."""
+    if known.course is None:
+        return known
+
+    def tell(step: int, steps: int, states: int) -> bool:
+        if search.progress is not None:
+            search.progress(f"{search.problem.name}: windows from step {step} of {steps}, {states} states")
+        return search.deadline is not None and time.monotonic() > search.deadline
+
+    found = improved(part.problem, search.capacity, known.course, states=max(1, search.states // WINDOWED), progress=tell)
+    search.windowed += found.states
+    if found.extra_bytes >= known.extra_bytes:
+        return known
+    return replace(known, course=found.course, extra_bytes=found.extra_bytes, plan_by=f"windows of a {_beam(known.width)}")
+
+
+def _beam(width: int) -> str:
+    return f"down-set beam of {width} states"
 
 
 def _models(search: _Search, method: str) -> str:
@@ -197,14 +225,14 @@ def _swept(part: Segment, capacity: int, width: int, known: Found | None, states
     if swept.order is not None:
         return Found((swept.order, swept.kept), swept.extra_bytes, min(bound, swept.extra_bytes), width, swept.states)
     if known is not None and known.course is not None:
-        return Found(known.course, known.extra_bytes, min(bound, known.extra_bytes), known.width, swept.states)
+        return replace(known, bound_bytes=min(bound, known.extra_bytes), states=swept.states)
     return Found(None, -1, bound, width, swept.states)
 
 
 def _answer(search: _Search, stopped: str) -> Answer:
     known = [search.known(part) for part in search.parts]
     distinct = {part.key: search.known(part) for part in search.parts}
-    effort = {"states": search.spent, "nodes": sum(found.nodes for found in distinct.values())}
+    effort = {"states": search.spent + search.windowed, "nodes": sum(found.nodes for found in distinct.values())}
     effort |= {"parts": len(search.parts), "distinct_parts": len(distinct)}
     bound = sum(found.bound_bytes for found in known)
     courses = [found.course for found in known if found.course is not None]
@@ -219,7 +247,7 @@ def _answer(search: _Search, stopped: str) -> Answer:
 
 def _method(known: list[Found], proven: bool) -> str:
     """Which methods gave the plan and the bound."""
-    beam = f"down-set beam of {max(found.width for found in known)} states"
+    beam = _beam(max(found.width for found in known))
     models = sorted({found.plan_by for found in known} - {""})
     bounds = sorted({found.bound_by for found in known} - {""})
     if proven and not models and not bounds:
