@@ -236,7 +236,7 @@ class _Run:
         axis = places[0] if places else 0
         own = prod(reduced[axis])  # channels; taps come behind them
         fits = length % m == 0 or own % m == 0
-        if not places or not (length * n < length * m if fits else -(-own // m) * n < own):
+        if not places or not (fits or (own >= m and (n == m or -(-own // m) * n < own))):
             self.short.append(f"{name} in {phase}")
             return None
         shape = list(tensor.shape)
