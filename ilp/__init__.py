@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ilp.schedule import BlockSchedule, Residency, Schedule
     from ilp.mapped import optimal_schedule
+    from ilp.schedule import BlockSchedule, Residency, Schedule
     from ilp.trivial import trivial_schedule
 
 CYCLEWRIGHT_PACKAGE = "0.1.0"

@@ -97,6 +97,7 @@ def compare(flows: list[Flow], window: int) -> int:
     return deadlocks
 
 
+@pytest.mark.slow
 def test_kernels_equal_their_twins_on_10000_random_graphs():
     rng = random.Random(20240613)
     flows = [random_flow(rng) for _ in range(10_000)]
