@@ -12,7 +12,7 @@ from mappings.registry import Unmappable
 from mappings.sparse_array.machine import Machine, dense_ways, machine_of, sparse_ways
 from mappings.sparse_array.patterns import Kept, kept_of
 from mappings.sparse_array.reduction import pruned
-from mappings.systolic.folds import Flow
+from mappings.systolic.folds import OUTPUT, Flow, folds
 from mappings.systolic.mapper import Searched, SystolicMapper
 from mappings.systolic.pace import Pace, Stream
 from mappings.systolic.problem import Product
@@ -21,6 +21,9 @@ from mappings.systolic.tiles import Array, Choice, TileSearch
 from workloads.graph import Operator, Tensor
 
 Found = tuple[list[Choice], list[Choice]]
+Part = tuple[list[Flow], Array, dict[str, Stream]]
+WORTH = 1.25
+"""Ways to hold sums are searched where their folds alone take no more than this many times those of the best way."""
 
 
 class SparseArrayMapper(SystolicMapper):
@@ -80,7 +83,7 @@ class SparseArrayMapper(SystolicMapper):
         by_array: dict[tuple[int, int, int], list[Way]] = {}
         for way in setting.ways:
             by_array.setdefault((way.array.rows, way.array.columns, way.pace), []).append(way)
-        parts: list[tuple[list[Flow], Array, dict[str, Stream]]] = []
+        parts: list[Part] = []
         for ways in by_array.values():
             pace = ways[0].pace
             parts.append(([way.flow for way in ways], ways[0].array, {"k": Pace(float(pace))} if pace > 1 else {}))
@@ -91,16 +94,28 @@ class SparseArrayMapper(SystolicMapper):
         parts = [([way.flow], way.array, dict(way.streams)) for way in sparse_ways(product, kept, setting, machine)]
         return self._joined(whole, parts, finest)
 
-    def _joined(self, product: Product, parts: Iterable[tuple[list[Flow], Array, dict[str, Stream]]], finest: bool) -> Found:
+    def _joined(self, product: Product, parts: Iterable[Part], finest: bool) -> Found:
         """Candidates of all parts together, best first."""
         fitting: list[Choice] = []
         failing: list[Choice] = []
-        for flows, array, streams in parts:
+        for flows, array, streams in _worth(product, list(parts)):
             search = self._searches.setdefault((array.rows, array.columns), TileSearch())
             one, other = search.search(product, flows, array, streams, finest=finest)
             fitting += one
             failing += other
         return sorted(fitting, key=lambda choice: (choice.rank, choice.bytes, choice.working_set)), failing
+
+
+def _worth(product: Product, parts: list[Part]) -> list[Part]:
+    """Of several arrays on which outputs stay, those that may be the best: the others fill too little of what they hold."""
+    size = product.size("m"), product.size("n"), product.size("k")
+    bounds: dict[int, float] = {}
+    for place, (flows, array, streams) in enumerate(parts):
+        if [flow.name for flow in flows] == [OUTPUT]:
+            stream = streams["k"].of(size[2]) if "k" in streams else size[2]
+            bounds[place] = folds(flows[0], *size, array.rows, array.columns) * (stream + array.ramp(flows[0]))
+    least = min(bounds.values(), default=0.0)
+    return [part for place, part in enumerate(parts) if bounds.get(place, 0.0) <= WORTH * least]
 
 
 def _before(one: Choice, other: Choice) -> bool:

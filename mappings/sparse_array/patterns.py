@@ -15,16 +15,19 @@ class Kept:
 
     Attributes:
         operand: ``a`` or ``b``.
-        dim: the reduced dimension that its groups lie along; ``extent``: of it.
+        dim: the reduced dimension that its groups lie along; ``extent``: of it, or of all reduced ones together where M divides only these
+            (``across``: groups then go on from channel to channel over all taps); ``outer``: the outermost reduced dimension.
         own: the tensor's own pattern, which may keep fewer values than the mode.
     """
 
     operand: str
     dim: str
     extent: int
+    outer: tuple[str, int]
     n: int
     m: int
     own: str
+    across: bool = False
 
     @property
     def mode(self) -> str:
@@ -44,6 +47,8 @@ class Kept:
     @property
     def grain(self) -> tuple[str, int]:
         """The dimension and the points of it that no tile may cut."""
+        if self.across:
+            return self.outer
         return self.dim, self.extent if self.padded else self.m
 
 
@@ -73,5 +78,8 @@ def kept_of(product: Product, operator: Operator, tensors: Mapping[str, Tensor],
             reason = reason or f"{pattern.pattern} operands run dense: no mode of the array holds them (it has {shown})"
             continue
         _, n, m = min(fitting)
-        return Kept(word, terms[0][0], extents[terms[0][0]], n, m, pattern.pattern)
+        extent, reduced = extents[terms[0][0]], product.size("k")
+        across = extent % m != 0 and reduced % m == 0
+        outer = next((item for item in product.dims["k"] if item[1] > 1), (terms[0][0], extent))
+        return Kept(word, terms[0][0], reduced if across else extent, outer, n, m, pattern.pattern, across)
     return reason

@@ -29,7 +29,10 @@ def sorted_values(operator: Operator, tensors: Mapping[str, Tensor], lanes: int)
         if pattern.kind != "nm" or not tensor.shape:
             continue
         along = tensor.shape[pattern.axis]
-        groups = prod(tensor.shape) // max(1, along) * -(-along // pattern.m)
+        if along % pattern.m and int(operator.attributes.get("length", along)) % pattern.m == 0:  # groups go on over the taps
+            groups = tensor.values // pattern.m
+        else:
+            groups = prod(tensor.shape) // max(1, along) * -(-along // pattern.m)
         turns += -(-groups // lanes) * pattern.m
         total += tensor.values
     return turns, total

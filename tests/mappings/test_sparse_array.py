@@ -15,9 +15,10 @@ from mappings.promises import check_promises
 from mappings.sparse_array.machine import shapes
 from simulator import simulate
 from simulator.roofline import compute_seconds
-from tests.mappings.builders import conv, gemm, graph, systolic
+from tests.mappings.builders import conv, gemm, graph, mac, operand, systolic, tensor
 from tests.mappings.training_parts import product, prune, sparse, update
 from tests.naive import mac_pipeline
+from workloads.graph import Operator, Role
 
 FLOWS = ("output_stationary", "weight_stationary", "input_stationary", "auto")
 WIDE = {"scratchpad": 1 << 40, "bandwidth": 1e15}
@@ -147,6 +148,21 @@ def test_the_last_group_is_padded_and_said_so():
     one = mapped(product(8, 8, 60, "2:8"), array(dataflow="output_stationary", modes="2:8", **WIDE, use="always"))
     assert busy(one) == 8 * 2 + 14
     assert "padded" in one.alternatives[0].notes[0]
+
+
+def test_groups_may_go_on_over_the_taps():
+    """6 channels of 3 x 4 taps: 8 divides the 72 reduced values, not the channels; nothing is padded."""
+    nest = mac(
+        {"p": 8, "o": 8, "c": 6, "r": 12}, operand("x", "p", "c", "r"), operand("w", "o", "c", "r"), operand("y", "p", "o")
+    )  # fmt: skip
+    tensors = {
+        "x": tensor("x", 8, 6, 12, format="fp16"),
+        "w": tensor("w", 8, 6, 12, format="fp16", role=Role.WEIGHT, sparsity=sparse("2:8", 1)),
+        "y": tensor("y", 8, 8, format="fp16"),
+    }
+    one = mapped((Operator("taps", "conv", ("x", "w"), ("y",), (nest,)), tensors), array(dataflow="output_stationary", modes="2:8", **WIDE))
+    assert busy(one) == 72 // 4 + 14
+    assert one.alternatives[0].notes == ()
 
 
 @pytest.mark.parametrize(
