@@ -128,6 +128,10 @@ def schedule(
         "unknown_op": unknown_op,
     }  # fmt: skip
     capacity = read_capacity(scratchpad, budget)
+    if solver is not None:
+        from ilp.solver import check_installed
+
+        check_installed(solver)
     graph = load_graph(model, loading, passes)
     problem = atomic_problem(graph, **choices)
     start = time.perf_counter()
@@ -141,7 +145,10 @@ def schedule(
     elapsed = time.perf_counter() - start
     rows: tuple[Scheme, ...] = ()
     if compare and found is not None and answer.stopped != "interrupted":
-        rows = _compared(problem, capacity, found)
+        try:
+            rows = _compared(problem, capacity, found)
+        except KeyboardInterrupt:
+            answer = replace(answer, stopped="interrupted")
     name = None if isinstance(model, OperatorGraph) else str(model)
     given = {key: value for key, value in {**loading, **passes, **choices}.items() if value not in (None, {}, False)}
     settings = {"model": name, **given}
@@ -154,17 +161,33 @@ def _solved(problem: Problem, capacity: int, known: Budgets | None, effort: Mapp
     from ilp.optimum import optimum
 
     if known is not None and capacity >= known.m_p_bytes and effort["method"] is None:
-        return Answer(known.plan, 0, 0, "minimum-peak order, placed", placed=True)
+        return Answer(known.plan, 0, 0, "minimum-peak order, placed", placed=True, stopped="interrupted" if known.interrupted else "")
+    if known is not None and known.interrupted:
+        return _simplest(problem, capacity, known)
     asked = {key: value for key, value in effort.items() if value is not None}
     answer = optimum(problem, capacity, progress=progress, effort=asked)
     if answer.proven or answer.stopped == "interrupted" or known is None:
         return answer
-    for row in (each for each in _compared(problem, capacity, known) if each.allocator != "none"):
+    try:
+        rows = _compared(problem, capacity, known)
+    except KeyboardInterrupt:
+        return replace(answer, stopped="interrupted")
+    for row in (each for each in rows if each.allocator != "none"):
         if row.extra_bytes < answer.extra_bytes:
             answer = replace(
                 answer, plan=row.plan, extra_bytes=row.extra_bytes, method=f"{row.name}; bound by {answer.method}", placed=True
             )
     return answer
+
+
+def _simplest(problem: Problem, capacity: int, known: Budgets) -> Answer:
+    """What can be had at once: the best of simple schemes, for a search that Ctrl-C ended before it began."""
+    from ilp.baselines import ORDERS, baselines, orders_of_schemes
+
+    schemes = [(order, "belady", how) for order in ORDERS for how in ("linear", "best-fit")]
+    rows = baselines(problem, capacity, orders_of_schemes(problem, known.peak.course[0]), schemes)
+    best = min(rows, key=lambda row: row.extra_bytes)
+    return Answer(best.plan, best.extra_bytes, 0, best.name, placed=True, stopped="interrupted")
 
 
 def _compared(problem: Problem, capacity: int, known: Budgets) -> tuple[Scheme, ...]:

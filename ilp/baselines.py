@@ -166,6 +166,8 @@ def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replaceme
     if replacement != "optimal":
         return belady
     answer = best_of_order(problem, capacity, order)
+    if answer.stopped == "interrupted":
+        raise KeyboardInterrupt  # a plan that is not optimal must not pass for one
     found = answer.plan is not None and answer.extra_bytes <= recount(problem, belady, capacity)
     return answer.plan if found and answer.plan is not None else belady
 

@@ -35,11 +35,13 @@ class Peak:
     Attributes:
         course: the order, and what is held after each step.
         bytes: room that it takes at its largest step; ``bound_bytes``: proven, every order takes as much.
+        interrupted: Ctrl-C ended the search; parts not searched by then run in program order.
     """
 
     course: Course
     bytes: int
     bound_bytes: int
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Budgets:
         m_p_bound_bytes: proven: no plan without extra bytes, placed or not, needs less; M_P is proven where it is the same.
         plan: the placed plan without extra bytes at M_P.
         peak: the minimum-peak order, where M_P was looked for.
+        interrupted: Ctrl-C ended the search for it; M_P is larger than need be then.
     """
 
     m_r_bytes: int
@@ -57,6 +60,7 @@ class Budgets:
     m_p_bound_bytes: int
     plan: Plan
     peak: Peak
+    interrupted: bool = False
 
     @property
     def m_h_bytes(self) -> int:
@@ -86,10 +90,11 @@ class _Watch:
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.progress = progress
         self.what = ""
+        self.interrupted = False
 
     def over(self) -> bool:
         """Whether the time is up."""
-        return self.deadline is not None and time.monotonic() > self.deadline
+        return self.interrupted or (self.deadline is not None and time.monotonic() > self.deadline)
 
     def tell(self, layer: int, layers: int, states: int) -> None:
         """Called by a sweep at each layer."""
@@ -119,7 +124,7 @@ def budgets(
 
     peak = minimum_peak(problem, states=states, seconds=seconds, progress=progress)
     plan, found = placed_lowest(problem, plan_of(problem, *peak.course), effort=PLACEMENTS, at_least=peak.bytes)
-    return Budgets(least_capacity(problem), max(peak.bytes, found.height_bytes), peak.bound_bytes, plan, peak)
+    return Budgets(least_capacity(problem), max(peak.bytes, found.height_bytes), peak.bound_bytes, plan, peak, peak.interrupted)
 
 
 def minimum_peak(
@@ -148,7 +153,7 @@ def minimum_peak(
             course, needed, infeasible = _search(part.problem, needed, proven, unit, states, watch)
             bound = max(bound, infeasible + unit)
         known[part.key] = course
-    return Peak(joined(parts, [known[part.key] for part in parts]), needed, bound)
+    return Peak(joined(parts, [known[part.key] for part in parts]), needed, bound, watch.interrupted)
 
 
 def _search(problem: Problem, low: int, low_proven: bool, unit: int, states: int, watch: _Watch) -> tuple[Course, int, int]:
@@ -176,6 +181,9 @@ def _without_extra(problem: Problem, capacity: int, states: int, watch: _Watch) 
         try:
             swept = sweep(problem, capacity, width=width, limit=1, state_limit=states, progress=watch.tell)
         except _OverError:
+            break
+        except KeyboardInterrupt:
+            watch.interrupted = True
             break
         if swept.order is not None:
             return (swept.order, swept.kept), True

@@ -23,7 +23,7 @@ from ilp.downset import NO_LIMIT, plan_of, sweep
 from ilp.modelling import MOST_WINDOWS, NOTHING, Found, jointly, preferred, replaced, windows
 from ilp.problem import Answer, Problem
 from ilp.recount import recount
-from ilp.solver import CP_SAT, HIGHS, Effort
+from ilp.solver import CP_SAT, HIGHS, Effort, check_installed
 from ilp.windows import SPANS, improved
 
 WIDTHS = (16, 256, 4_096, 65_536, 524_288)
@@ -103,8 +103,8 @@ def solve(
     if method not in METHODS:
         raise ArgumentError(f"no method is called {method!r}", hint=f"one of {', '.join(METHODS)}")
     check_fits(problem, capacity)
-    if solver is not None:
-        preferred(solver)
+    if solver is not None or method == "cp-sat":
+        check_installed(CP_SAT if method == "cp-sat" else solver or HIGHS)
     if method == "timed":
         return _timed(problem, capacity, solver, Effort(nodes, seconds))
     deadline = time.monotonic() + seconds if seconds is not None else None

@@ -112,6 +112,38 @@ def canonical(solver: str) -> str:
     return known[solver.lower()]
 
 
+def check_installed(solver: str) -> None:
+    """Refuse a solver before anything is spent on a search that may need it.
+
+    Raises:
+        UnknownNameError: PuLP lists no such solver.
+        UnsupportedError: the solver is not installed; the hint says how to install it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        name = canonical(solver)
+        if name == CP_SAT:
+            from ilp.cpsat import cp_model_module
+
+            cp_model_module()
+        elif name == HIGHS:
+            _highs_adapter()
+        else:
+            _available(name, msg=False)
+
+
+def _available(name: str, **options: Any) -> Any:
+    """PuLP's adapter of a solver that is there."""
+    import pulp
+
+    adapter = pulp.getSolver("PULP_CBC_CMD" if name == CBC else name, **options)
+    if not adapter.available():
+        found = ", ".join(pulp.listSolvers(onlyAvailable=True))
+        hint = "pip install 'pulp>=3.3,<4', which brings CBC" if name == CBC else f"install it where PuLP looks for it; PuLP finds {found}"
+        raise UnsupportedError(f"the solver {name!r} is not installed", hint=hint)
+    return adapter
+
+
 def as_pulp(rows: Rows) -> tuple[Any, list[Any]]:
     """(pulp.LpProblem, its variables by column): to solve, or to write as LP or MPS; the objective is without ``rows.offset``.
 
@@ -247,14 +279,7 @@ def _by_pulp(rows: Rows, name: str, effort: Effort, start: Sequence[int] | None)
                 options["warmStart"] = True
                 for variable, value in zip(variables, start, strict=True):
                     variable.setInitialValue(value)
-        adapter = pulp.getSolver("PULP_CBC_CMD" if name == CBC else name, **options)
-        if not adapter.available():
-            found = ", ".join(pulp.listSolvers(onlyAvailable=True))
-            hint = (
-                "pip install 'pulp>=3.3,<4', which brings CBC" if name == CBC else f"install it where PuLP looks for it; PuLP finds {found}"
-            )
-            raise UnsupportedError(f"the solver {name!r} is not installed", hint=hint)
-        problem.solve(adapter)
+        problem.solve(_available(name, **options))
         text = log.read_text(errors="replace") if log.exists() else ""
     if problem.status == pulp.LpStatusInfeasible:
         return Solved((), None, None, "infeasible", "", 0, name)

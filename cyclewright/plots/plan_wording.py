@@ -63,7 +63,8 @@ def headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 def effort(document: Mapping[str, Any]) -> str:
     """What was spent on the search."""
     spent = document["effort"]
-    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in spent.items() if value)
+    words = {name: name.replace("_", " ") for name in spent}
+    return ", ".join(f"{value:,} {words[name].removesuffix('s') if value == 1 else words[name]}" for name, value in spent.items() if value)
 
 
 def schemes(document: Mapping[str, Any]) -> list[tuple[str, int, str]]:

@@ -178,6 +178,38 @@ def test_interrupting_gives_the_best_plan_so_far(monkeypatch: pytest.MonkeyPatch
     assert replay(tmp_path / "plan.yaml").placed
 
 
+@pytest.mark.parametrize("budget", ["M_R", "M_H", "M_P"])
+def test_interrupting_the_search_for_budgets_gives_a_simple_plan(budget: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ilp.budgets.sweep", interrupted)
+    done = cli("schedule", "densenet121", "--budget", budget, "-o", "plan.yaml")
+    assert done.exit_code == 130
+    assert "best plan so far" in done.stderr
+    found = replay(tmp_path / "plan.yaml")
+    assert found.placed
+    assert found.document["stopped"] == "interrupted"
+    assert (found.extra_bytes == 0) is (budget == "M_P")
+
+
+def test_interrupting_the_comparison_keeps_the_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ilp.baselines.baselines", interrupted)
+    done = cli("schedule", "densenet121", "-o", "plan.html", "-o", "plan.yaml")
+    assert done.exit_code == 130
+    document = replay(tmp_path / "plan.yaml").document
+    assert (document["proven"], document["extra_bytes"], document["baselines"]) == (True, 1_204_224, [])
+
+
+def test_a_solver_that_is_missing_is_named_though_no_model_would_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulp.apis.GUROBI_CMD.available", lambda self: False)
+    done = cli("schedule", "resnet50", "--solver", "gurobi_cmd")
+    assert (done.exit_code, "'GUROBI_CMD' is not installed" in done.stderr) == (1, True)
+
+
 def test_the_map_draws_every_stay_inside_the_frame_and_marks_what_moves(spilling: cw.Scheduled) -> None:
     document = spilling.as_dict()
     plan = document["plan"]
