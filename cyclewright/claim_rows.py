@@ -22,7 +22,8 @@ _KEYS = (*_TEXTS, "run", "runs", "value", "tolerance")
 _REQUIRED = ("id", "title", "kind", "source", "metric", "value", "tolerance")
 _SETTINGS = {
     "phase": str, "batch": int, "context": int, "tokens": int, "format": str, "sparsity": str, "fidelity": str, "unknown_op": str,
-    "stream": str, "delta": str, "keep_tokens": str,
+    "stream": str, "delta": str, "keep_tokens": str, "optimizer": str, "precision": str, "recompute": str,
+    "attention": str, "reduction": str,
 }  # fmt: skip
 _RUN_KEYS = ("model", "hardware", "overrides", "dims", *_SETTINGS)
 

@@ -181,7 +181,7 @@ class _Reading:
     def _forced(self, name: str) -> bool:
         """Whether the copy off chip is needed in every round, unless ``name`` stays for the next one."""
         block, tensor = self.block, self.block.tensors[name]
-        if tensor.alias_of is not None or tensor.role in PERSISTENT:
+        if tensor.alias_of is not None or tensor.role in PERSISTENT or name in block.stacked:
             return True
         if block.count > 1:
             return name in block.leaving or any(output == name for output, _ in block.carried)
