@@ -67,6 +67,27 @@ def remade(forward: Sequence[Operator], backward: Sequence[Operator], kept: Call
     return again[::-1]
 
 
+def _late(views: Sequence[Operator], nodes: Sequence[Operator]) -> list[Operator]:
+    """``nodes`` with each of ``views`` (in order) right before its first reader."""
+    waiting = {name: node for node in views for name in node.outputs}
+    done: list[Operator] = []
+
+    def place(name: str) -> None:
+        view = waiting.get(name)
+        if view is not None:
+            for output in view.outputs:
+                del waiting[output]
+            for source in view.inputs:
+                place(source)
+            done.append(view)
+
+    for node in nodes:
+        for name in node.inputs:
+            place(name)
+        done.append(node)
+    return done
+
+
 @dataclass(slots=True)
 class Reverse:
     """The reverse of one graph under construction.
@@ -160,7 +181,8 @@ class Reverse:
         written = [node for node in inner.nodes if isinstance(node, Operator)]
         makers = {name: node for node in operators for name in node.outputs}
         again = remade(operators, written, lambda node, _: not recompute and node.kind != "view")
-        nodes = [replace(node, attributes={**node.attributes, "pass": "recompute"}) for node in again] + written
+        nodes = [replace(node, attributes={**node.attributes, "pass": "recompute"}) for node in again]
+        nodes = nodes + written if recompute else _late(nodes, written)
         made = {name for node in nodes for name in node.outputs}
         read = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
         given = {name: output for output, name in repeat.carried}
