@@ -7,6 +7,7 @@ import pytest
 
 from hwspecs.vocabulary.errors import ArgumentError, ModelError, UnknownNameError, UnsupportedError
 from tests.workloads.nest_interpreter import play
+from tests.workloads.onnx_files import node, write, zeros
 from workloads import GraphBuilder, Role, counts, load_model
 from workloads.graph import Repeat
 from workloads.passes import lora, training
@@ -264,3 +265,34 @@ def test_options_of_training_need_the_phase():
         load_model("resnet18", training={"optimizer": "adam"})
     with pytest.raises(ArgumentError, match="does not apply"):
         load_model("resnet18", phase="train", format="int8")
+
+
+def test_onnx_files_train(tmp_path):
+    """Convolution, batch normalization with stored statistics, ReLU, pooling and a classifier; an operator without a gradient by name."""
+    pytest.importorskip("onnx")
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1], name="conv"),
+        node("BatchNormalization", ["c", "s", "b", "m", "v"], ["n"], name="bn"),
+        node("Relu", ["n"], ["r"], name="relu"),
+        node("GlobalAveragePool", ["r"], ["p"], name="pool"),
+        node("Flatten", ["p"], ["f"], name="flatten"),
+        node("Gemm", ["f", "h", "hb"], ["y"], transB=1, name="head"),
+    ]
+    held = {"w": zeros(16, 3, 3, 3), "s": zeros(16), "b": zeros(16), "m": zeros(16), "v": zeros(16), "h": zeros(10, 16), "hb": zeros(10)}
+    path = write(tmp_path, nodes, {"x": ["n", 3, 8, 8]}, ["y"], held)
+    step = load_model(path, phase="train", batch=4, sparsity="bdwp-2:8")
+    step.check()
+    conv, head = 4 * 16 * 64 * 27, 4 * 16 * 10
+    macs = macs_by_pass(step)
+    assert (macs["FF"].dense, macs["BP"].dense, macs["WU"].dense) == (conv + head, head, conv + head)
+    assert training_memory(step).trained == 16 * 27 + 32 + 160 + 10
+    path = write(
+        tmp_path, [*nodes[:-1], node("CumSum", ["f", "axis"], ["y"], name="sums")], {"x": [4, 3, 8, 8]}, ["y"], {**held, "axis": axis_one()}
+    )
+    with pytest.raises(UnsupportedError) as caught:
+        load_model(path, phase="train")
+    assert caught.value.where
+
+
+def axis_one():
+    return np.array(1, np.int64)
