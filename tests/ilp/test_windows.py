@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ilp.downset import plan_of, sweep
+from ilp.downset import NO_LIMIT, plan_of, sweep
 from ilp.problem import Item, Problem, Task, Way
 from ilp.recount import recount
-from ilp.windows import improved
+from ilp.windows import _replaced, _Walk, improved
 from tests.naive.memory import least_extra_bytes, random_problem
 
 
@@ -48,9 +48,6 @@ def test_short_windows_never_make_a_plan_worse(seed, span):
 
 def test_every_window_of_a_plan_costs_what_the_whole_plan_costs():
     """Searched with no limit, a window finds its own steps again or better ones, and says the bytes of the whole."""
-    from ilp.downset import NO_LIMIT
-    from ilp.windows import _replaced, _Walk
-
     gained = 0
     for seed in range(30):
         problem, capacity = random_problem(seed, 12)
@@ -98,3 +95,20 @@ def test_a_fork_by_hand():
     found = improved(problem, 13, course, states=10**4)
     assert found.extra_bytes == 0
     assert recount(problem, plan_of(problem, *found.course), 13) == 0
+
+
+def test_what_a_window_gives_up_is_held_again_from_its_next_use_on():
+    """Beside v there is room for x (5 bytes) or z (6 bytes); z dies in the window, x is read twice behind it and fetched once."""
+    items = (Item("x", 5, 0, (4, 5)), Item("z", 6, 1, (3,)))
+    reads, writes, sizes = ((), (), (), (1,), (0,), (0,)), ((0,), (1,), (), (), (), ()), (5, 6, 14, 6, 5, 5)
+    tasks = tuple(Task(f"op{n}", reads[n], writes[n], (Way(sizes[n]),)) for n in range(6))
+    problem = Problem("swap", items, tasks, after=tuple((n, n + 1) for n in range(5)))
+    kept = ({0}, {0, 1}, {0}, {0}, {0}, set())  # z is dropped for v: 12 bytes
+    course = (tuple(range(6)), tuple(frozenset(row) for row in kept))
+    assert recount(problem, plan_of(problem, *course), 20) == 12
+    stretch = _Walk(problem, course).stretch(2, 4)
+    found = sweep(problem, 20, width=100, stretch=stretch)
+    assert (found.extra_bytes, found.kept) == (10, (frozenset({1}), frozenset()))
+    other = _replaced(problem, course, 2, (found.order, found.kept), stretch.held_after)
+    assert other[1][4] == {0}
+    assert recount(problem, plan_of(problem, *other), 20) == 10
