@@ -59,7 +59,7 @@ class Swept:
         order: operators in the order of the best plan, or None if every plan costs ``limit`` or more (or was left out).
         kept: per step the items in the scratchpad after it.
         extra_bytes: of that plan; ``bound_bytes``: no plan costs less (``limit`` where the sweep was complete and found nothing cheaper).
-        states: states looked at; ``complete``: nothing was left out.
+        states: states looked at, needless ones among them; ``complete``: nothing was left out.
     """
 
     order: tuple[int, ...] | None
@@ -132,14 +132,14 @@ def sweep(
         room = max(LEAST_ROOM, len(cost) * GROWTH)
         while True:
             out = _Room(room, words, item_words)
-            made, cut, least = expand(done, kept, copies, cost, held, *table, *forced, capacity, limit, most_drops, *out.arrays())
+            made, tried, cut, least = expand(done, kept, copies, cost, held, *table, *forced, capacity, limit, most_drops, *out.arrays())
             if not cut or made < room or room >= len(cost) * MOST_GROWTH:
                 break
             room *= 2
         if cut:
             complete, bound = False, min(bound, int(least))
         alive = np.flatnonzero(out.alive[:made])
-        looked += len(alive)
+        looked += tried
         most = 1 if hurry or looked >= state_limit else width
         if len(alive) > most:
             ranked = alive[np.lexsort((out.held[alive], out.least[alive]))]

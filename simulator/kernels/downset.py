@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 
 ONE = np.uint64(1)
+MOST_COMPARED = 400
+"""States of the same down-set that a new one is compared with. Not to find that one is needless costs time and never truth."""
 
 
 @njit(cache=True)
@@ -145,7 +147,7 @@ def expand(  # type: ignore[no-untyped-def]
         out_*: room for the successors.
 
     Returns:
-        (successors, whether some were left out, least cost of one that was left out).
+        (successors, states looked at, whether some successors were left out, least cost of one that was left out).
     """
     states, words = done.shape
     item_words = kept.shape[1]
@@ -157,6 +159,7 @@ def expand(  # type: ignore[no-untyped-def]
     table = np.full(table_size, -1, np.int64)
     chain = np.empty(room, np.int64)
     made = 0
+    looked = 0
     truncated = False
     least_left_out = np.int64(1) << 62
     new_done = np.empty(words, np.uint64)
@@ -233,6 +236,7 @@ def expand(  # type: ignore[no-untyped-def]
             while True:
                 if dropped >= excess:
                     tried += 1
+                    looked += 1
                     paid = cost[state]
                     for word in range(item_words):
                         new_kept[word] = kept[state, word]
@@ -264,7 +268,9 @@ def expand(  # type: ignore[no-untyped-def]
                         slot = np.int64(_hash(new_done) & np.uint64(table_size - 1))
                         at = table[slot]
                         dominated = False
-                        while at >= 0:
+                        link = np.int64(-1)
+                        compared = 0
+                        while at >= 0 and compared < MOST_COMPARED:
                             if out_alive[at]:
                                 same = True
                                 for word in range(words):
@@ -272,6 +278,7 @@ def expand(  # type: ignore[no-untyped-def]
                                         same = False
                                         break
                                 if same:
+                                    compared += 1
                                     if _dominates(
                                         out_kept[at], out_copies[at], out_cost[at], new_kept, new_copies, paid, size, stored
                                     ):  # fmt: skip
@@ -281,6 +288,12 @@ def expand(  # type: ignore[no-untyped-def]
                                         new_kept, new_copies, paid, out_kept[at], out_copies[at], out_cost[at], size, stored
                                     ):  # fmt: skip
                                         out_alive[at] = False
+                            if out_alive[at]:
+                                link = at
+                            elif link >= 0:  # the dead are passed over from now on
+                                chain[link] = chain[at]
+                            else:
+                                table[slot] = chain[at]
                             at = chain[at]
                         if not dominated:
                             if made == room:
@@ -320,4 +333,4 @@ def expand(  # type: ignore[no-untyped-def]
                         break
                     taken[depth - 1] = False
                     dropped -= size[others[depth - 1]]
-    return made, truncated, least_left_out
+    return made, looked, truncated, least_left_out
