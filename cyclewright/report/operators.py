@@ -87,7 +87,7 @@ def _cells(index: int, operator: OperatorResult) -> list[_Cell]:
     reached = operator.roof_s / operator.time_s if operator.time_s > 0 else 0.0
     spent = sum(operator.energy_j.values())
     times = f' <span class="times">×{operator.count}</span>' if operator.count > 1 else ""
-    together = f'<br><small>together: {breakable(", ".join(operator.members))}</small>' if operator.members else ""
+    together = f"<br><small>together: {breakable(', '.join(operator.members))}</small>" if operator.members else ""
     return [
         _Cell(str(index + 1), index + 1),
         _Cell(f"{breakable(operator.name)}{times}{fallback}{together}", label="name"),
