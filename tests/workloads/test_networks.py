@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 
@@ -86,19 +85,6 @@ def test_every_model_of_the_zoo_builds_and_is_consistent(model):
 def test_convolution_weight_bytes_follow_the_format():
     whole = counts(load_model("resnet50", format="fp32")).weight_bytes
     assert counts(load_model("resnet50", format="int8")).weight_bytes * 4 == whole
-
-
-def test_building_resnet50_is_quick():
-    """Budget 4 ms warm; the bound here leaves room for a loaded machine."""
-    load_model("resnet50", format="int8")
-    best = min(_timed() for _ in range(5))
-    assert best < 0.02
-
-
-def _timed() -> float:
-    start = time.perf_counter()
-    load_model("resnet50", format="int8")
-    return time.perf_counter() - start
 
 
 def test_edges_follow_the_tensors():
