@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from workloads.graph import OperatorGraph
 from workloads.zoo import (
+    cifar,
     compact,
     densenet,
     efficientvim,
@@ -61,6 +62,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **spartan.NETWORKS,
         **ulsam.NETWORKS,
         **vit.NETWORKS,
+        **cifar.NETWORKS,
         **segmentation.NETWORKS,
         **video.NETWORKS,
         **keyword.NETWORKS,

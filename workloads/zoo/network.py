@@ -106,11 +106,12 @@ class Network:
         """Mean over the image and a fully connected layer, which end the graph."""
         return self.finish(self.linear(self.flatten(self.mean(x, "avgpool")), name, classes))
 
-    def linear(self, x: str, name: str, features: int) -> str:
-        """Fully connected layer with bias; the weight is (out, in)."""
+    def linear(self, x: str, name: str, features: int, *, bias: bool = True) -> str:
+        """Fully connected layer; the weight is (out, in)."""
         builder = self.builder
         weight = builder.weight(f"{name}.weight", (features, builder[x].shape[-1]))
-        return builder.gemm(x, weight, name, bias=builder.weight(f"{name}.bias", (features,)), transpose_b=True)
+        added = builder.weight(f"{name}.bias", (features,)) if bias else None
+        return builder.gemm(x, weight, name, bias=added, transpose_b=True)
 
     def flatten(self, x: str) -> str:
         """(N, C, H, W) as (N, C H W)."""

@@ -32,10 +32,16 @@ _SHAPES = {
 """He et al. 2016, table 1; Xie et al. 2017, table 1."""
 
 
-def resnet(variant: str, batch: int = 1, format: str = NATIVE_FORMAT) -> OperatorGraph:
-    """A classifier of 224 x 224 images. ResNet-50: 4.089 GMAC, 25.557 M parameters; ResNeXt-50 32x4d: 4.230 GMAC, 25.029 M."""
-    net = Network(variant, batch, format)
-    return net.classify(features(net, "image", variant)[-1], "fc")
+def resnet(
+    variant: str, batch: int = 1, format: str = NATIVE_FORMAT, *, name: str = "", size: int = 224, classes: int = 1000
+) -> OperatorGraph:
+    """A classifier of 224 x 224 images. ResNet-50: 4.089 GMAC, 25.557 M parameters; ResNeXt-50 32x4d: 4.230 GMAC, 25.029 M.
+
+    Args:
+        name: of the graph, if not ``variant``; size: rows and columns of pixels.
+    """
+    net = Network(name or variant, batch, format, size)
+    return net.classify(features(net, "image", variant)[-1], "fc", classes)
 
 
 def features(net: Network, x: str, variant: str, *, dilated: bool = False) -> tuple[str, str, str, str]:
