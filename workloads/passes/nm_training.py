@@ -1,4 +1,4 @@
-"""N:M sparsity in training steps: which pass sees pruned weights, and along which axis."""
+"""N:M sparsity in training steps: which pass sees pruned weights or gradients, and along which axis."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from workloads.passes.training.reverse import renamed, stack_of
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a training method prunes weights.
+    """What a training method prunes.
 
     Attributes:
-        passes: passes whose products read N:M weights, pruned along the axis that this pass reduces: input channels and taps in FF,
-            output channels in BP. WU multiplies activations by gradients and reads no weights.
+        passes: passes whose products read an N:M operand, pruned along the axis that this pass reduces: input channels and taps in FF,
+            output channels in BP. WU, which multiplies activations by gradients, stays dense in all of them.
         update_ops: operations per weight that the method adds to the optimizer's step.
         citation: where it is described.
+        operand: ``weight``, or ``gradient``: what enters BP from behind, whose values are new in each step.
     """
 
     name: str
     passes: tuple[str, ...]
     update_ops: int
     citation: str
+    operand: str = "weight"
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "dense": Method("dense", (), 0, ""),
         "sr-ste": Method("sr-ste", ("FF",), 3, "Zhou et al., arXiv 2102.04010: pruned weights decay, lambda (1 - mask) w"),
-        "sdgp": Method("sdgp", ("BP",), 0, "McDanel et al., arXiv 2203.05705, as compared in arXiv 2309.13015"),
+        "sdgp": Method("sdgp", ("BP",), 0, "McDanel et al., arXiv 2202.00774 (code: github BradMcDanel/sdgp, sdgp.py)", "gradient"),
         "bdwp": Method("bdwp", ("FF", "BP"), 0, "arXiv 2309.13015: bidirectional weight pruning"),
     }
 )
@@ -63,7 +65,7 @@ def is_method(text: str) -> bool:
 
 
 def parse_method(text: str) -> Rule:
-    """``dense``, ``sr-ste-2:8`` (FF only), ``sdgp-2:4`` (BP only), ``bdwp-2:8`` (FF and BP).
+    """``dense``, ``sr-ste-2:8`` (weights in FF), ``sdgp-2:4`` (gradients in BP), ``bdwp-2:8`` (weights in FF and BP).
 
     Raises:
         UnknownNameError: no such method.
@@ -86,15 +88,19 @@ def parse_method(text: str) -> Rule:
 
 
 def nm_training(graph: OperatorGraph, method: str | Rule, *, pregenerate: bool = True) -> OperatorGraph:
-    """A training step whose products read N:M weights as ``method`` says.
+    """A training step whose products read N:M weights or gradients as ``method`` says.
 
     Dense stay: the first layers (weights that send no gradient to an input), products of activations, weight gradients, frozen weights,
-    and weights whose reduced axis is too short to leave anything out. Where M does not divide a reduced axis, the view is padded,
-    and a note says so. Each view is a tensor that an operator of kind ``prune`` makes of the dense weight (``Tensor.view_of``).
+    and operands whose reduced axis is too short to leave anything out. Where M does not divide a reduced axis, the view is padded,
+    and a note says so. Each view is a tensor that an operator of kind ``prune`` makes of the dense one (``Tensor.view_of``).
+
+    Gradients (SDGP) are pruned along the output channels of the layer that sends them on, groups of one pixel or row, right before the
+    product with the weight, frozen or not; the product that makes the weight's own gradient reads them whole.
 
     Args:
         method: see ``parse_method``.
-        pregenerate: views are made in the update step and kept in memory; otherwise where they are read, each time.
+        pregenerate: views of weights are made in the update step and kept in memory; otherwise where they are read, each time. Gradients
+            are always pruned where they are read.
 
     Raises:
         ModelError: the graph is no training step.
@@ -103,6 +109,7 @@ def nm_training(graph: OperatorGraph, method: str | Rule, *, pregenerate: bool =
     rule = parse_method(method) if isinstance(method, str) else method
     if graph.meta.get("phase") != "train":
         raise ModelError("is no training step", where=graph.name, hint="apply passes.training first, or load with phase train")
+    pregenerate = pregenerate and rule.method.operand == "weight"
     meta = {**graph.meta, "sparsity": rule.text, "pregenerate": int(pregenerate)}
     if not rule.method.passes:
         return replace(graph, meta=meta)
@@ -110,20 +117,20 @@ def nm_training(graph: OperatorGraph, method: str | Rule, *, pregenerate: bool =
     nodes = run.scope(graph.nodes, run.tensors)
     bodies = {node.name: node for node in graph.nodes if isinstance(node, Repeat)}
     for name, repeat in bodies.items():
-        if f"{name}.backward" in bodies and f"{name}.update" in bodies:
-            changed = run.repeats(repeat, bodies[f"{name}.backward"], bodies[f"{name}.update"])
+        if f"{name}.backward" in bodies:
+            changed = run.repeats(repeat, bodies[f"{name}.backward"], bodies.get(f"{name}.update"))
             nodes = [changed.get(node.name, node) if isinstance(node, Repeat) else node for node in nodes]
     if not run.views:
-        what = f"no weight of {graph.name} can be pruned {rule.n}:{rule.m}"
+        what = f"no {rule.method.operand} of {graph.name} can be pruned {rule.n}:{rule.m}"
         raise ArgumentError(what, where="sparsity", hint="weights need a reduced axis longer than M, and an optimizer that updates them")
     return replace(graph, nodes=tuple(nodes), tensors=run.tensors, notes=(*graph.notes, *run.notes()), meta=meta)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An N:M view of a weight: name and shape of the weight, tensor of the view, pass that reads it, length of what that reduces."""
+    """An N:M view: name and shape of what it is made of, tensor of the view, pass that reads it, length of what that reduces."""
 
-    weight: str
+    source: str
     shape: tuple[int, ...]
     tensor: Tensor
     phase: str
@@ -153,11 +160,11 @@ class _Run:
         done = self._read(nodes, views)
         return self._pregenerated(done, views, tensors) if self.pregenerate else self._on_line(done, views, False)
 
-    def repeats(self, forward: Repeat, backward: Repeat, update: Repeat) -> dict[str, Repeat]:
-        """The three repeats of one: its rounds, their reverse and their updates."""
+    def repeats(self, forward: Repeat, backward: Repeat, update: Repeat | None) -> dict[str, Repeat]:
+        """The three repeats of one: its rounds, their reverse and their updates (None where nothing in it is trained)."""
         ahead, behind = _operators(forward.body.nodes), _operators(backward.body.nodes)
-        trained = {node.name for node in _operators(update.body.nodes)}
-        views = self._views(ahead, behind, trained, dict(forward.body.tensors))
+        trained = {node.name for node in _operators(update.body.nodes)} if update is not None else set()
+        views = self._views(ahead, behind, trained, {**backward.body.tensors, **forward.body.tensors})
         if not views:
             return {}
         made: dict[str, Repeat] = {}
@@ -168,6 +175,8 @@ class _Run:
             if not self.pregenerate:
                 nodes = self._on_line(nodes, used, again)
             made[repeat.name] = self._with(repeat, nodes, {view.tensor.name: view.tensor for view in used})
+        if update is None:
+            return made
         tensors = {view.tensor.name: view.tensor for view in views}
         inner = {**update.body.tensors, **tensors}
         nodes = [*update.body.nodes]
@@ -201,8 +210,14 @@ class _Run:
     # -- views -----------------------------------------------------------------------------------------------------
 
     def _views(self, ahead: list[Operator], behind: list[Operator], trained: set[str], tensors: Mapping[str, Tensor]) -> list[View]:
-        back = self._weights(behind, "BP", tensors)
         found = []
+        if self.rule.method.operand == "gradient":
+            for name, nest in self._gradients(behind, tensors).items():
+                view = self._view(name, tensors[name], nest, "BP")
+                found.extend([view] if view is not None else [])
+            self.views += len(found)
+            return found
+        back = self._weights(behind, "BP", tensors)
         for phase, weights in (("FF", self._weights(ahead, "FF", tensors)), ("BP", back)):
             if phase not in self.rule.method.passes:
                 continue
@@ -226,6 +241,16 @@ class _Run:
                         found.setdefault(read.tensor, nest)
         return found
 
+    def _gradients(self, nodes: list[Operator], tensors: Mapping[str, Tensor]) -> dict[str, Nest]:
+        """Gradient to the first product of BP that multiplies it by a weight."""
+        found: dict[str, Nest] = {}
+        for node in nodes:
+            for nest in node.nests if node.attributes.get("pass") == "BP" else ():
+                roles = {read.tensor: tensors[read.tensor].role for read in nest.reads if read.tensor in tensors}
+                if nest.function == "mac" and Role.WEIGHT in roles.values():
+                    found.update({name: nest for name, role in roles.items() if role is Role.GRADIENT and name not in found})
+        return found
+
     def _view(self, name: str, tensor: Tensor, nest: Nest, phase: str) -> View | None:
         n, m = self.rule.n, self.rule.m
         read = next(item for item in nest.reads if item.tensor == name)
@@ -235,7 +260,8 @@ class _Run:
         length = prod(prod(reduced[place]) for place in places)
         axis = places[0] if places else 0
         own = prod(reduced[axis])  # channels; taps come behind them
-        fits = length % m == 0 or own % m == 0
+        over_taps = length % m == 0 and tensor.role is Role.WEIGHT  # taps of a gradient are other pixels of it
+        fits = over_taps or own % m == 0
         if not places or not (fits or (own >= m and (n == m or -(-own // m) * n < own))):
             self.short.append(f"{name} in {phase}")
             return None
@@ -244,7 +270,7 @@ class _Run:
             self.padded.setdefault(phase, []).append(f"{name} ({own})")
             shape[axis] = shape[axis] // own * (-(-own // m) * m)
         pattern = Sparsity("nm", n / m, n, m, axis=axis)
-        made = Tensor(f"{name}.{phase.lower()}", tuple(shape), tensor.format, Role.WEIGHT, pattern, view_of=name)
+        made = Tensor(f"{name}.{phase.lower()}", tuple(shape), tensor.format, tensor.role, pattern, view_of=name)
         return View(name, tensor.shape, made, phase, length)
 
     def notes(self) -> list[str]:
@@ -264,14 +290,15 @@ class _Run:
         """``nodes`` with the products of each pass on the views of that pass."""
         names: dict[str, dict[str, str]] = {"FF": {}, "BP": {}}
         for view in views:
-            names[view.phase][view.weight] = view.tensor.name
+            names[view.phase][view.source] = view.tensor.name
         names["recompute"] = names["FF"]
         done: list[Operator | Repeat] = []
         for node in nodes:
             chosen = names.get(str(node.attributes.get("pass")), {}) if isinstance(node, Operator) else {}
             product = isinstance(node, Operator) and any(nest.function == "mac" for nest in node.nests)
-            if isinstance(node, Operator) and product and any(name in chosen for name in node.inputs):
-                node = renamed(replace(node, read_bytes={k: v for k, v in node.read_bytes.items() if k not in chosen}), chosen)
+            read = {name: chosen[name] for name in node.inputs if name in chosen} if isinstance(node, Operator) else {}
+            if isinstance(node, Operator) and product and read:
+                node = renamed(replace(node, read_bytes={k: v for k, v in node.read_bytes.items() if k not in read}), read)
             done.append(node)
         return done
 
@@ -296,7 +323,7 @@ class _Run:
                 view = waiting.pop(name, None)
                 if view is not None:
                     phase = "recompute" if again and view.phase == "FF" else view.phase
-                    done.append(self._prune(view, view.weight, name, phase))
+                    done.append(self._prune(view, view.source, name, phase))
             done.append(node)
         return self._decayed(done)
 
@@ -304,14 +331,14 @@ class _Run:
         """Each view renewed behind the update of its weight."""
         by_weight: dict[str, list[View]] = {}
         for view in views:
-            by_weight.setdefault(f"{view.weight}.update", []).append(view)
+            by_weight.setdefault(f"{view.source}.update", []).append(view)
         done: list[Operator | Repeat] = []
         for node in self._decayed(nodes):
             done.append(node)
             for view in by_weight.get(node.name, ()):
                 new = f"{view.tensor.name}.new"
                 tensors[new] = replace(view.tensor, name=new, alias_of=view.tensor.name)
-                done.append(self._prune(view, f"{view.weight}.new", new, "update"))
+                done.append(self._prune(view, f"{view.source}.new", new, "update"))
         return done
 
     def _decayed(self, nodes: Sequence[Operator | Repeat]) -> list[Operator | Repeat]:
