@@ -1,4 +1,4 @@
-"""What a ledger row may measure: a closed set of names, paths and two-operand verbs."""
+"""What a ledger row may measure: a closed set of names, paths and two-operand verbs, and means of these."""
 
 from __future__ import annotations
 
@@ -37,11 +37,36 @@ def _stored_bits_per_parameter(run: ClaimRun) -> float:
     return 8.0 * float(run.document["stored_weight_bytes"]) / float(run.document["parameters"])
 
 
+def _operation_reduction(run: ClaimRun) -> float:
+    from workloads.training_counts import operation_reduction
+
+    return operation_reduction(run.graph)
+
+
+def _state_bytes_per_trained_parameter(run: ClaimRun) -> float:
+    from workloads.training_counts import training_memory
+
+    memory = training_memory(run.graph)
+    if not memory.trained:
+        raise ArgumentError(f"{run.graph.name} trains nothing", hint="give phase: train")
+    return memory.state / memory.trained
+
+
+def _training_state_bytes(run: ClaimRun) -> float:
+    from workloads.training_counts import training_memory
+
+    return float(training_memory(run.graph).state)
+
+
 DERIVED: dict[str, Callable[[ClaimRun], float]] = {
     "active_parameters": _active_parameters,
     "kv_cache_bytes_per_token": _kv_cache_bytes_per_token,
+    "operation_reduction": _operation_reduction,
+    "state_bytes_per_trained_parameter": _state_bytes_per_trained_parameter,
     "stored_bits_per_parameter": _stored_bits_per_parameter,
+    "training_state_bytes": _training_state_bytes,
 }
+MEAN = "mean"
 VERBS: dict[str, Callable[[float, float], float]] = {
     "ratio": lambda a, b: a / b,
     "difference": lambda a, b: a - b,
@@ -57,23 +82,37 @@ def measure(metric: str, runs: Mapping[str, ClaimRun], *, where: str) -> float:
         ArgumentError: the form is none of the allowed ones, or a division by zero.
     """
     words = metric.split()
+    if words[:1] == [MEAN] and (terms := _terms(words)):
+        return sum(measure(" ".join(term), runs, where=where) for term in terms) / len(terms)
     if len(words) == 1:
         return _operand(words[0], runs, where)
     if len(words) != 3 or words[0] not in VERBS:
-        raise ArgumentError(f"cannot read the metric {metric!r}", where=where, hint="write NAME, or ratio | difference | sum A B")
+        hint = "write NAME, ratio | difference | sum A B, mean A B C ..., or mean ratio A B C D ..."
+        raise ArgumentError(f"cannot read the metric {metric!r}", where=where, hint=hint)
     first, second = (_operand(word, runs, where) for word in words[1:])
     if words[0] == "ratio" and not second:
         raise ArgumentError(f"{words[2]} is zero, there is no ratio", where=where)
     return VERBS[words[0]](first, second)
 
 
+def _terms(words: list[str]) -> list[list[str]]:
+    """What a mean is of: operands, or pairs of them with their verb; empty if the words are no mean."""
+    if len(words) > 1 and words[1] in VERBS:
+        operands = words[2:]
+        whole = bool(operands) and len(operands) % 2 == 0
+        return [[words[1], *operands[place : place + 2]] for place in range(0, len(operands), 2)] if whole else []
+    return [[word] for word in words[1:]]
+
+
 def check_form(metric: str, runs: Mapping[str, object]) -> str | None:
     """What is wrong with the form of a metric, before anything runs; None if nothing is."""
     words = metric.split()
-    if len(words) == 3 and words[0] in VERBS:
+    if words[:1] == [MEAN] and (terms := _terms(words)):
+        words = [word for term in terms for word in term if word not in VERBS]
+    elif len(words) == 3 and words[0] in VERBS:
         words = words[1:]
     elif len(words) != 1:
-        return f"cannot read the metric {metric!r}: write NAME, or {' | '.join(VERBS)} A B"
+        return f"cannot read the metric {metric!r}: write NAME, {' | '.join(VERBS)} A B, {MEAN} A B C ... or {MEAN} ratio A B C D ..."
     if len(runs) > 1:
         for word in words:
             if word.partition(".")[0] not in runs:

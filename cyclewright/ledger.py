@@ -19,8 +19,10 @@ Rows live in ``cyclewright/claims/**/*.yaml``::
 ``run`` takes ``model``, ``hardware`` (default ``nvidia-h100-sxm``) and the keyword arguments of ``cyclewright.run``. Instead of
 ``run``, ``runs`` holds several by name, and the metric names them: ``ratio a.latency_s b.latency_s``. A metric is a name
 (``latency_s``, ``parameters``, see ``cyclewright.metrics``), a derived name (``active_parameters``, ``kv_cache_bytes_per_token``,
-``stored_bits_per_parameter``), a dotted path into the result's JSON (``energy_by_component.static``, ``operators.NAME.time_s``),
-or ``ratio``, ``difference`` or ``sum`` of two of these. Nothing else is evaluated.
+``stored_bits_per_parameter``; of a training step ``operation_reduction``, ``training_state_bytes``,
+``state_bytes_per_trained_parameter``), a dotted path into the result's JSON (``energy_by_component.static``, ``operators.NAME.time_s``),
+``ratio``, ``difference`` or ``sum`` of two of these, ``mean A B C ...``, or the mean of pairs: ``mean ratio A B C D`` is that of A / B and
+C / D. Nothing else is evaluated.
 """
 
 from __future__ import annotations

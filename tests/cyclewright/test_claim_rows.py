@@ -8,7 +8,9 @@ from cyclewright.claim_metrics import ClaimRun, check_form, measure
 from cyclewright.claim_rows import KINDS, load_claims
 from hwspecs.vocabulary.errors import ArgumentError, ErrorList, InvalidInput, UnknownNameError
 from tests.cyclewright.sample_documents import sample_document
+from workloads import GraphBuilder
 from workloads.graph import OperatorGraph
+from workloads.passes import nm_training, training
 
 GOOD = """
 claims:
@@ -94,6 +96,15 @@ def test_the_ledger_that_ships_is_in_order() -> None:
     assert all(claim.source and claim.tolerance_reason for claim in claims)
 
 
+def chain(layers: int) -> OperatorGraph:
+    builder = GraphBuilder("chain", "fp16")
+    x = builder.input("x", (16, 32))
+    for place in range(layers):
+        x = builder.gemm(x, builder.weight(f"w{place}", (32, 32)), f"y{place}", transpose_b=True)
+    builder.output(x)
+    return builder.build()
+
+
 @pytest.fixture(scope="module")
 def runs() -> dict[str, ClaimRun]:
     graph = OperatorGraph("made-up", {}, (), (), (), meta={"batch": 8, "context": 4096})
@@ -117,6 +128,28 @@ def test_verbs_of_two_runs(runs: dict[str, ClaimRun]) -> None:
     assert measure("ratio b.latency_s a.latency_s", two, where="x") == 2.0
     assert measure("difference b.latency_s a.latency", two, where="x") == pytest.approx(latency)
     assert measure("sum a.macs b.macs", two, where="x") == 2 * runs["run"].document["macs"]
+
+
+def test_means_of_runs_and_of_pairs(runs: dict[str, ClaimRun]) -> None:
+    """Latencies 1, 3, 4, 6 s: their mean is 3.5 s; the pairs' ratios are 3 and 1.5, their mean is not the ratio of the means."""
+    several = {name: ClaimRun(runs["run"].graph, {"latency_s": value}) for name, value in {"a": 1.0, "b": 3.0, "c": 4.0, "d": 6.0}.items()}
+    assert measure("mean a.latency_s b.latency_s c.latency_s d.latency_s", several, where="x") == 3.5
+    assert measure("mean ratio b.latency_s a.latency_s d.latency_s c.latency_s", several, where="x") == 2.25
+    for faulty in ("mean", "mean ratio a.latency_s b.latency_s c.latency_s", "mean ratio", ""):
+        assert check_form(faulty, several) is not None
+        with pytest.raises(InvalidInput):
+            measure(faulty, several, where="x")
+
+
+def test_counts_of_training_steps() -> None:
+    """Two layers of 32 x 32 behind one that sends no gradient on: 2:8 saves 2 x 3/4 of 2 / 8 of the products; momentum keeps 12 bytes."""
+    step = nm_training(training(chain(3)), "bdwp-2:8")
+    run = {"run": ClaimRun(step, {})}
+    assert measure("operation_reduction", run, where="x") == pytest.approx(2 * 2 * 0.75 / 8)
+    assert measure("state_bytes_per_trained_parameter", run, where="x") == 12
+    assert measure("training_state_bytes", run, where="x") == 12 * 3 * 32 * 32
+    with pytest.raises(ArgumentError, match="trains nothing"):
+        measure("state_bytes_per_trained_parameter", {"run": ClaimRun(chain(3), {})}, where="x")
 
 
 @pytest.mark.parametrize(
