@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hwspecs.crossbar import peak_rates
 from hwspecs.dram import build_dram
 from hwspecs.hardware import ComputeUnit, Hardware, Leaf, Link, Memory
 from hwspecs.unit_kinds import UNIT_COMMON
@@ -167,11 +168,13 @@ def _unit(name: str, leaves: Mapping[str, Leaf], base_clock: float) -> ComputeUn
 
 def _derived_rates(kind: str, count: int, clock: float, value: Mapping[str, Value]) -> dict[tuple[str, str], float]:
     """Peak of an array: two operations per cell and cycle, for each of its ``formats``; an N:M mode is worth M/N of the dense rate.
-    Peak of SIMD cores: two operations per lane and arithmetic instruction.
+    Peak of SIMD cores: two operations per lane and arithmetic instruction. Peak of crossbars: ``hwspecs.crossbar``.
     """
     if kind == "simd":
         width = int(value["vector_bits"]) * float(value["arithmetic_per_cycle"])
         return {(word, "dense"): 2.0 * count * clock * width / number_format(word).bits for word in words(value.get("formats", ""))}
+    if kind == "crossbar":
+        return peak_rates(value, count, clock)
     if kind not in ("systolic", "sparse_array"):
         return {}
     dense = 2.0 * count * int(value["rows"]) * int(value["columns"]) * clock

@@ -57,6 +57,8 @@ def _units(leaves: Leaves, units: list[str]) -> Iterator[SpecError]:
         yield from _sparse_rates(leaves, start)
         if kind.value == "systolic":
             yield from _array(leaves, start)
+        if kind.value == "crossbar":
+            yield from _crossbar(leaves, start)
         for part in ("dsp", "lut", "ff", "bram", "uram"):
             yield from _order(
                 leaves,
@@ -101,6 +103,23 @@ def _array(leaves: Leaves, start: str) -> Iterator[SpecError]:
             yield located(stated.where, start + group, f"lacks {', '.join(missing)}", "state all of them")
     if depthwise is not None and depthwise.value == "vector" and start + "fallback" not in leaves:
         yield located(depthwise.where, depthwise.path, "needs a vector unit", "name one in fallback")
+
+
+def _crossbar(leaves: Leaves, start: str) -> Iterator[SpecError]:
+    """What an array's ways to read, convert and write need besides."""
+    hint = "rows_per_read is at most rows"
+    yield from _order(leaves, start + "rows_per_read", start + "rows", "more rows are read at once than an array has", hint)
+    functions, converter = leaves.get(start + "adc.functions"), leaves.get(start + "adc.type")
+    if functions is not None and (converter is None or converter.value != "nonlinear_ramp"):
+        yield located(
+            functions.where, functions.path, "only a nonlinear_ramp converter computes functions", "set adc.type, or remove the key"
+        )
+    if start + "write.latency" in leaves:
+        return
+    for key, value in (("reprogram", True), ("dynamic", "write")):
+        leaf = leaves.get(start + key)
+        if leaf is not None and leaf.value == value:
+            yield located(leaf.where, leaf.path, "needs the time that writing takes", "state write: {latency, energy}")
 
 
 def _fallback(leaves: Leaves, name: str, units: list[str]) -> Iterator[SpecError]:

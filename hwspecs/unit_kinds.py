@@ -53,11 +53,26 @@ _CONVERTER: Mapping[str, Attribute | Group] = {
     "power": amount("power", "power of one converter while it converts"),
     "sharing": count("columns (or rows) served by one converter"),
     "functions": Attribute("words", "activations that a programmable ramp computes, such as [sigmoid, tanh]"),
+    "saved_bits": count("bits of a column's sum that an encoding of weights or inputs saves the converter; 0 if absent", low=0, high=16),
+    "model": word("component model that gives energy and area where they are not stated"),
 }
 _PART = Group(
     "a digital or analog part: how many per array and what one costs",
     {
         "count": count("parts per array"),
+        "per": word(
+            "what one action is: of each driven row, used column, driven cell, conversion or phase, or of a product as a whole, "
+            "its input byte or output byte; if absent by the part's name (docs/crossbars.md)",
+            "row",
+            "column",
+            "cell",
+            "conversion",
+            "phase",
+            "product",
+            "input",
+            "output",
+        ),
+        "model": word("component model that gives energy and area where they are not stated"),
         "energy": amount("energy", "energy of one action"),
         "area": amount("area", "area of one part"),
         "power": amount("power", "power of one part"),
@@ -73,7 +88,14 @@ _CROSSBAR: Mapping[str, Attribute | Group] = {
     "bits_per_cell": count("bits stored in one cell", required=True, high=8),
     "weight_bits": count("bits of a weight, spread over cells"),
     "input_bits": count("bits of an input"),
-    "columns_scheme": word("how signs are stored", "differential", "offset", "unsigned"),
+    "columns_scheme": word(
+        "how signs are stored: differential takes two columns per weight; signed: a stated cell is already a pair",
+        "differential", "offset", "unsigned", "signed",
+    ),
+    "rows_per_read": count("rows driven at once; all if absent"),
+    "mean_level": Attribute("ratio", "mean conductance of the cells, as a share of the way from off to on; 0.5 if absent", high=1.0),
+    "mean_input": Attribute("ratio", "mean input, as a share of the full scale (of pulses: of ones among bits); 0.5 if absent", high=1.0),
+    "pipelined": Attribute("flag", "a phase is read while the last one is converted; if absent, where there is a sample_hold part"),
     "cell_area": amount("area", "area of one cell"),
     "conductance": Group(
         "conductance range of a cell",
@@ -94,14 +116,24 @@ _CROSSBAR: Mapping[str, Attribute | Group] = {
             "endurance": positive("number", "writes before wear-out"),
         },
     ),
-    "adc": Group("column converter", _CONVERTER, required=True),
+    "adc": Group("column converter; without one sums are digital and exact", _CONVERTER),
     "dac": Group("row driver", _CONVERTER),
     "parts": Group("sample_hold, shift_add, multiplexer, input_register, output_register, buffer, bus, sigmoid, ...", each=_PART),
     "tiles": count("tiles of the chip"),
     "arrays_per_tile": count("arrays of one tile"),
     "reprogram": Attribute("flag", "weights that do not fit are written during the run (true) or refused (false)"),
+    "chips": count("chips that weights may be spread over; 1 if absent"),
+    "chip_link": word("link that joins the chips; the first link of the spec if absent"),
+    "replicate": word("layers get copies in arrays that are left over, slowest first (balance, if absent), or not", "balance", "none"),
+    "dynamic": word(
+        "products of two computed operands: on the fallback unit (digital, if absent) or written to arrays", "digital", "write",
+    ),
+    "depthwise": word(
+        "grouped convolutions: several in one array as a block diagonal (if absent), or an array for each", "diagonal", "per_channel",
+    ),
+    "skip_empty": Attribute("flag", "input vectors without an event take no time"),
     "reference": Group("published figures of the chip, to compare with", each=FREE, nested=True),
-}
+}  # fmt: skip
 _SPARSE_ARRAY: Mapping[str, Attribute | Group] = {
     **_ARRAY,
     "mac_latency": count("cycles from a MAC's inputs to its result"),

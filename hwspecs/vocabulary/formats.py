@@ -84,6 +84,8 @@ _FORMATS: dict[str, NumberFormat] = {
         _plain("int32", "int", 32),
         _plain("int16", "int", 16),
         _plain("int8", "int", 8),
+        _plain("int6", "int", 6, 32, 5),
+        _plain("int5", "int", 5, 32, 6),
         _plain("int4", "int", 4, 32, 8),
         _plain("int3", "int", 3, 32, 10),
         _plain("int2", "int", 2, 32, 16),
