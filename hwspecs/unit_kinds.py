@@ -43,6 +43,8 @@ _ARRAY: Mapping[str, Attribute | Group] = {
         "output_stationary", "weight_stationary", "input_stationary", "auto", required=True, short=_DATAFLOWS,
     ),
 }  # fmt: skip
+_MODEL = word("component model that gives energy and area where they are not stated")
+_MODEL_PARAMETERS = Group("parameters of the component model that are no keys of the part itself", each=FREE)
 _CONVERTER: Mapping[str, Attribute | Group] = {
     "type": word("circuit: sar, flash, ramp, nonlinear_ramp, bit_serial, pulse_width, multi_bit, ..."),
     "resolution": count("bits", high=16),
@@ -54,7 +56,8 @@ _CONVERTER: Mapping[str, Attribute | Group] = {
     "sharing": count("columns (or rows) served by one converter"),
     "functions": Attribute("words", "activations that a programmable ramp computes, such as [sigmoid, tanh]"),
     "saved_bits": count("bits of a column's sum that an encoding of weights or inputs saves the converter; 0 if absent", low=0, high=16),
-    "model": word("component model that gives energy and area where they are not stated"),
+    "model": _MODEL,
+    "parameters": _MODEL_PARAMETERS,
 }
 _PART = Group(
     "a digital or analog part: how many per array and what one costs",
@@ -72,7 +75,8 @@ _PART = Group(
             "input",
             "output",
         ),
-        "model": word("component model that gives energy and area where they are not stated"),
+        "model": _MODEL,
+        "parameters": _MODEL_PARAMETERS,
         "energy": amount("energy", "energy of one action"),
         "area": amount("area", "area of one part"),
         "power": amount("power", "power of one part"),
@@ -96,6 +100,8 @@ _CROSSBAR: Mapping[str, Attribute | Group] = {
     "mean_level": Attribute("ratio", "mean conductance of the cells, as a share of the way from off to on; 0.5 if absent", high=1.0),
     "mean_input": Attribute("ratio", "mean input, as a share of the full scale (of pulses: of ones among bits); 0.5 if absent", high=1.0),
     "pipelined": Attribute("flag", "a phase is read while the last one is converted; if absent, where there is a sample_hold part"),
+    "node_nm": positive("number", "technology node in nm, for component models"),
+    "supply": positive("voltage", "supply voltage of the parts, for component models; the node's nominal one if absent"),
     "cell_area": amount("area", "area of one cell"),
     "conductance": Group(
         "conductance range of a cell",
