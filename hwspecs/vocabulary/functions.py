@@ -19,13 +19,15 @@ OPERATIONS: Mapping[str, int] = {
     "pow": 9, "sigmoid": 7, "silu": 8, "gelu": 8, "gelu_tanh": 12, "softplus": 9, "softsign": 6, "mish": 14, "logsumexp": 6,
     "hard_sigmoid": 4, "hard_swish": 5, "elu": 7, "selu": 8, "celu": 11, "rope": 3, "quantize": 4, "dequantize": 2, "random": 8,
     "softmax": 8, "log_softmax": 8, "layernorm": 5, "rmsnorm": 3, "groupnorm": 5, "instancenorm": 5, "l2norm": 3,
+    "lif": 5,
 }  # fmt: skip
 """Elementary vector operations per element. The convention: one for an add, multiply, maximum, comparison or select; four for a
 special function that hardware evaluates by table or iteration (division, square root, exponential, logarithm, sine, tanh, erf);
 the rest is the sum over the usual formula. ``sigmoid``: 0.5 tanh(x/2) + 0.5 = 3 + 4; ``silu``: 7 + 1; ``gelu``: 0.5 x (1 + erf(x/sqrt 2))
 = 4 + 4; ``gelu_tanh``: 8 + 4; ``softplus``: exp, add, log; ``softmax``: max 1, subtract 1, exp 4, sum 1, scale 1;
 ``layernorm``: sum and sum of squares 3, subtract 1, scale 1 (gamma and beta one more each); ``rmsnorm``: sum of squares 2, scale 1
-(gamma one more); ``rope``: two multiplies and an add. Work per row (one square root, one division) is in ``ROW_STEPS``."""
+(gamma one more); ``rope``: two multiplies and an add; ``lif`` (a leaky integrate-and-fire neuron): leak, reset, current, threshold,
+counter. Work per row (one square root, one division) is in ``ROW_STEPS``."""
 
 _LAYERNORM = {"add": 2, "mul": 2, "sub": 1}
 STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
@@ -44,7 +46,7 @@ STEPS: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "quantize": {"mul": 1, "round": 1, "clip": 1}, "dequantize": {"sub": 1, "mul": 1},
         "softmax": {"max": 1, "sub": 1, "exp": 1, "add": 1, "mul": 1}, "log_softmax": {"max": 1, "sub": 2, "exp": 1, "add": 1},
         "layernorm": _LAYERNORM, "groupnorm": _LAYERNORM, "instancenorm": _LAYERNORM, "rmsnorm": {"mul": 2, "add": 1},
-        "l2norm": {"mul": 2, "add": 1},
+        "l2norm": {"mul": 2, "add": 1}, "lif": {"mul": 1, "select": 1, "add": 2, "compare": 1},
     }
 )  # fmt: skip
 """Function to its steps per element. The steps' operations add up to the function's own; a function that is not here is one step."""

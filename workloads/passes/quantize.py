@@ -83,7 +83,7 @@ def _named(text: str, word: str, wide: str) -> NumberFormat:
 
 
 def quantize(graph: OperatorGraph, policy: str | QuantizationPolicy) -> OperatorGraph:
-    """``graph`` stored in the formats of ``policy``; integer indices keep theirs. MACs and shapes stay.
+    """``graph`` stored in the formats of ``policy``; integer indices and binary events keep theirs. MACs and shapes stay.
 
     Raises:
         ArgumentError: the policy's text cannot be read.
@@ -107,7 +107,7 @@ def _quantized(graph: OperatorGraph, policy: QuantizationPolicy, outer_linear: f
     linear: frozenset[str] = frozenset() if policy.everything else frozenset(linear_weights(graph)) | outer_linear
 
     def stored(tensor: Tensor) -> Tensor:
-        if tensor.role is Role.INDEX:
+        if tensor.role is Role.INDEX or (tensor.format.name == "int1" and tensor.role is not Role.WEIGHT):
             return tensor
         if tensor.role is Role.WEIGHT:
             wanted = policy.weight if policy.everything or tensor.name in linear else policy.other

@@ -15,6 +15,8 @@ from workloads.zoo import (
     efficientvim,
     inception,
     keyword,
+    lsm,
+    lstmp,
     mamba,
     mobile,
     mobilevig,
@@ -67,6 +69,7 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
         **video.NETWORKS,
         **keyword.NETWORKS,
         **recurrent.NETWORKS,
+        **lsm.NETWORKS,
         **nas.NETWORKS,
         **training.NETWORKS,
     }
@@ -74,7 +77,9 @@ NETWORKS: Mapping[str, tuple[Callable[[int, str], OperatorGraph], str]] = Mappin
 """Name to (builder of (batch, format), description)."""
 
 
-SEQUENCES: Mapping[str, tuple[Callable[..., OperatorGraph], str]] = MappingProxyType({**seq2seq.SEQUENCES, **mamba.SEQUENCES})
+SEQUENCES: Mapping[str, tuple[Callable[..., OperatorGraph], str]] = MappingProxyType(
+    {**seq2seq.SEQUENCES, **mamba.SEQUENCES, **lstmp.SEQUENCES}
+)
 """Networks that take a number of tokens: name to (builder of (batch, format, tokens), description)."""
 
 
