@@ -1,4 +1,4 @@
-"""A training step by pass: forward, input gradients, weight gradients, update; and how busy each unit and memory is."""
+"""A training step by pass: forward, input gradients, weight gradients, update; by layer; and how busy each unit and memory is."""
 
 from __future__ import annotations
 
@@ -57,3 +57,31 @@ def busy_of(document: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]
     latency = float(document["latency_s"])
     named = [(name.partition(":")[2] or name, float(spent)) for name, spent in document["busy"].items()]
     return tuple([(name, spent, spent / latency if latency else 0.0) for name, spent in sorted(named, key=lambda item: -item[1])])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTotal:
+    """The products of one layer in each pass.
+
+    Attributes:
+        name: of the layer's product in the forward pass.
+        time_s: pass to seconds, with what is fused into its products and all rounds of a repeat; macs: pass to MACs.
+    """
+
+    name: str
+    time_s: Mapping[str, float]
+    macs: Mapping[str, int]
+
+
+def layers_of(document: Mapping[str, Any]) -> tuple[LayerTotal, ...]:
+    """The layers of a stored run of a training step, in the order of the forward pass: what multiplies, and the gradients of it."""
+    times: dict[str, dict[str, float]] = {}
+    macs: dict[str, dict[str, int]] = {}
+    for row in document["operators"]:
+        phase = str(row.get("training_pass", ""))
+        if phase in ORDER and int(row["macs"]):
+            name = str(row["name"]).removeprefix("again.").partition(".gradient.")[0]
+            own, count = times.setdefault(name, {}), macs.setdefault(name, {})
+            own[phase] = own.get(phase, 0.0) + float(row["time_s"])
+            count[phase] = count.get(phase, 0) + int(row["macs"])
+    return tuple([LayerTotal(name, own, macs[name]) for name, own in times.items()])

@@ -9,11 +9,12 @@ import pytest
 from cyclewright import run
 from cyclewright.api import document_of
 from cyclewright.comparison import compare
-from cyclewright.passes import busy_of, passes_of
+from cyclewright.passes import busy_of, layers_of, passes_of
 from cyclewright.report.page import render
 from hwspecs import load_hardware
 from tests.mappings.builders import graph
 from tests.mappings.training_parts import product, prune, update
+from workloads import load_model
 from workloads.graph import Operator
 
 SAT = "xilinx-vcu1525-sat"
@@ -47,6 +48,27 @@ def test_passes_add_up_to_the_step(document):
     assert (found["FF"].macs, found["FF"].executed_macs) == (64 * 512 * 512, 64 * 512 * 128)
     assert found["update"].macs == 0 < found["update"].dram_bytes
     assert {"stce", "stce.reduction", "wuve", "ddr"} == {name for name, _, _ in busy_of(document)}
+
+
+def test_layers_hold_the_products_of_all_passes():
+    """Eight convolutions and a classifier: each layer has FF and WU, all but the first BP; with norms and the rest they are the step."""
+    net = load_model("resnet9-cifar10", phase="train", batch=4, sparsity="bdwp-2:8")
+    document = document_of(run(net, load_hardware(SAT), interval=False))
+    layers = layers_of(document)
+    names = ["prep", "layer1", "layer1.res1", "layer1.res2", "layer2", "layer3", "layer3.res1", "layer3.res2"]
+    assert [layer.name for layer in layers] == [*(f"{name}.conv" for name in names), "linear"]
+    assert all(set(layer.time_s) == ({"FF", "WU"} if place == 0 else {"FF", "BP", "WU"}) for place, layer in enumerate(layers))
+    for item in passes_of(document):
+        assert sum(layer.macs.get(item.name, 0) for layer in layers) == item.macs
+        assert sum(layer.time_s.get(item.name, 0.0) for layer in layers) <= item.time_s
+    assert layers[4].macs == dict.fromkeys(("FF", "BP", "WU"), 4 * 9 * 128 * 256 * 16**2)
+
+
+def test_recomputed_products_belong_to_their_layer():
+    net = load_model("resnet9-cifar10", phase="train", batch=4, training={"recompute": "blocks"})
+    layers = {layer.name: layer for layer in layers_of(document_of(run(net, load_hardware(SAT), interval=False)))}
+    assert len(layers) == 9
+    assert any(layer.macs.get("recompute") == layer.macs["FF"] for layer in layers.values())
 
 
 def test_a_stored_result_keeps_its_passes(document):
