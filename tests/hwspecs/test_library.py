@@ -59,6 +59,7 @@ def test_no_lonely_units(name):
     ("name", "rate", "count", "bandwidth", "size"),
     [
         ("nvidia-v100-sxm2-32gb", 125e12, 80, 900e9, 32 * 2**30),
+        ("nvidia-rtx-3090-ti", 160e12, 84, 1008e9, 24 * 2**30),
         ("nvidia-a100-sxm-80gb", 312e12, 108, 2039e9, 80 * 2**30),
         ("nvidia-h100-sxm", 989.4e12, 132, 3.35e12, 80 * 2**30),
         ("nvidia-h200-sxm", 989.4e12, 132, 4.8e12, 141 * 2**30),
@@ -79,6 +80,7 @@ def test_published_peaks(name, rate, count, bandwidth, size):
     ("name", "operations_per_cycle"),
     [
         ("nvidia-v100-sxm2-32gb", 1024),
+        ("nvidia-rtx-3090-ti", 1024),
         ("nvidia-a100-sxm-80gb", 2048),
         ("nvidia-h100-sxm", 4096),
         ("nvidia-b200-sxm", 8192),
