@@ -3,7 +3,8 @@
 python examples/sparse_training.py [bdwp-2:8] [FILE.png]
 
 Each layer's products dense over sparse: the forward pass (FF), the input gradients (BP), and all three passes together, with what is fused
-into them (not the making of N:M copies). No layer exceeds M / N in a pruned pass, nor 3 / (2 N / M + 1) over FF, BP and the dense weight gradients (WU).
+into them (not the making of N:M copies). No layer exceeds M / N in a pruned pass, nor, with both pruned, 3 / (2 N / M + 1) over FF, BP and
+the dense weight gradients (WU).
 """
 
 from __future__ import annotations
