@@ -21,11 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import cyclewright as cw
+from benchmarks.environments import environment
 
 ROWS = COLUMNS = 128
 DATAFLOWS = ("os", "ws", "is")
@@ -80,16 +82,6 @@ RandomNumberGeneratorSeed: 40
 InterfaceBandwidth: {mode}
 UseRamulatorTrace: False
 """
-
-
-def environment(folder: Path) -> Path:
-    """The Python of an environment that holds SCALE-Sim; made if it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        print(f"installing {', '.join(PACKAGES)} ...", flush=True)
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    return python
 
 
 def conv_line(layer: Sequence[int]) -> list[int]:
@@ -165,7 +157,7 @@ def main() -> None:
     products = {"L1": VIT_S["L1"]} if options.quick else VIT_S
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        python = environment(options.venv or folder / "venv")
+        python = environment(options.venv or folder / "venv", PACKAGES)
         parts = [compare(python, folder, "ResNet-18", convolutions, "calc"), compare(python, folder, "ViT-S", products, "user")]
     theirs_s, compatible_s, default_s = (sum(part[place] for part in parts) for place in range(3))
     print(f"\nAll layers: SCALE-Sim {theirs_s:.1f} CPU s. Compatible: {theirs_s / compatible_s:,.0f} times less (asked: 200). ", end="")

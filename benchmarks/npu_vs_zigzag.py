@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterable, Sequence
 from math import isclose
 from pathlib import Path
@@ -30,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cyclewright as cw
+from benchmarks.environments import environment
 from benchmarks.zigzag_counts import Layer, layer_of, play
 from hwspecs.hardware import Hardware
 from hwspecs.loading import load_hardware
@@ -51,16 +51,6 @@ LAYERS = {
     "Op19": "gemm:1x4096x4096",
     "Op22": "gemm:1x1000x4096",
 }
-
-
-def environment(folder: Path) -> Path:
-    """The Python of an environment that holds ZigZag; made if it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        print(f"installing {', '.join(PACKAGES)} ...", flush=True)
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    return python
 
 
 def zigzag(python: Path, lpf_limit: int) -> tuple[list[Layer], float]:
@@ -146,7 +136,7 @@ def main() -> None:
     options = parser.parse_args()
     hardware = load_hardware(str(SPEC))
     with tempfile.TemporaryDirectory() as temporary:
-        theirs, theirs_s = zigzag(environment(options.venv or Path(temporary)), options.lpf_limit)
+        theirs, theirs_s = zigzag(environment(options.venv or Path(temporary), PACKAGES), options.lpf_limit)
     if [layer.name for layer in theirs] != list(LAYERS):
         sys.exit(f"ZigZag's layers are {', '.join(layer.name for layer in theirs)}")
     counted = [repriced(layer, hardware) for layer in theirs]

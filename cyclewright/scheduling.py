@@ -236,7 +236,7 @@ def load_graph(model: str | Path | OperatorGraph, loading: Mapping[str, Any], pa
 
 def kinds_of(graph: OperatorGraph) -> dict[str, str]:
     """Operator name to kind, of a graph whose repeats are written out as the problem has them."""
-    from mappings.flatten import unrolled
+    from workloads.passes.unroll import unrolled
 
     while any(isinstance(node, Repeat) for node in graph.nodes):
         graph = unrolled(graph)

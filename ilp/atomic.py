@@ -11,8 +11,8 @@ from dataclasses import replace
 from hwspecs.vocabulary.errors import InfeasibleError, ModelError
 from ilp.decompose import orders_of
 from ilp.problem import Item, Problem, Task, Way
-from mappings.flatten import unrolled
 from workloads.graph import Operator, OperatorGraph, Repeat, Role
+from workloads.passes.unroll import unrolled
 
 PARAMETERS = frozenset({Role.WEIGHT, Role.KV_CACHE, Role.OPTIMIZER_STATE})
 """Roles that are left out where only activations count."""

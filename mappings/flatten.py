@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from workloads.graph import Operator, Repeat, Tensor
-from workloads.passes.unroll import UNROLL_LIMIT, unrolled
-
-__all__ = ["UNROLL_LIMIT", "flat_repeat", "tensors_of", "unrolled"]
+from workloads.passes.unroll import unrolled
 
 
 def flat_repeat(repeat: Repeat) -> Repeat:
@@ -18,7 +16,7 @@ def flat_repeat(repeat: Repeat) -> Repeat:
     the counts; any other inner repeat is unrolled, its tensors and operators renamed ``<repeat>.<round>.<name>``.
 
     Raises:
-        UnsupportedError: unrolling would make more than ``UNROLL_LIMIT`` operators.
+        UnsupportedError: unrolling would make more operators than ``workloads.passes.unroll`` allows.
     """
     while any(isinstance(node, Repeat) for node in repeat.body.nodes):
         merged = _merged(repeat)
