@@ -9,8 +9,10 @@ footprint of v that makes v's results: restricting a plan gives two plans, joini
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from graphlib import TopologicalSorter
 
 from hwspecs.vocabulary.records import dataclass
+from ilp.bits import bits
 from ilp.problem import Item, Problem, Task
 
 Course = tuple[tuple[int, ...], tuple[frozenset[int], ...]]
@@ -41,13 +43,13 @@ class Segment:
 
 def segments(problem: Problem) -> tuple[Segment, ...]:
     """The parts of an atomic problem between its clean cuts, in order; the problem itself as the only one where there is no cut."""
-    cuts = clean_cuts(problem)
-    ancestors, _ = orders_of(problem)
+    ancestors, descendants = orders_of(problem)
+    cuts = _cuts(problem, ancestors, descendants)
     parts: list[Segment] = []
     done: set[int] = set()
     opening: int | None = None
     for cut in (*cuts, None):
-        inside = {*range(len(problem.tasks))} if cut is None else {*_members(ancestors[cut]), cut}
+        inside = {*range(len(problem.tasks))} if cut is None else {*bits(ancestors[cut]), cut}
         own = sorted(inside - done)
         done |= inside
         if own:
@@ -58,7 +60,10 @@ def segments(problem: Problem) -> tuple[Segment, ...]:
 
 def clean_cuts(problem: Problem) -> tuple[int, ...]:
     """The operators at which the problem falls apart, first to last."""
-    ancestors, descendants = orders_of(problem)
+    return _cuts(problem, *orders_of(problem))
+
+
+def _cuts(problem: Problem, ancestors: list[int], descendants: list[int]) -> tuple[int, ...]:
     count = len(problem.tasks)
     everything = (1 << count) - 1
     found = []
@@ -83,23 +88,21 @@ def orders_of(problem: Problem) -> tuple[list[int], list[int]]:
     """(ancestors, descendants) of each operator, as sets of bits."""
     before = problem.predecessors()
     ancestors = [0] * len(before)
-    for v, row in enumerate(before):  # program order is a valid one
-        for u in row:
+    for v in _valid_order(before):
+        for u in before[v]:
             ancestors[v] |= ancestors[u] | 1 << u
     descendants = [0] * len(before)
     for v, above in enumerate(ancestors):
-        for u in _members(above):
+        for u in bits(above):
             descendants[u] |= 1 << v
     return ancestors, descendants
 
 
-def _members(bits: int) -> list[int]:
-    found = []
-    while bits:
-        low = bits & -bits
-        found.append(low.bit_length() - 1)
-        bits ^= low
-    return found
+def _valid_order(before: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Program order where it is a valid one; precedences that a search has added may ask for another."""
+    if all(u < v for v, row in enumerate(before) for u in row):
+        return range(len(before))
+    return tuple(TopologicalSorter(dict(enumerate(before))).static_order())
 
 
 def _part(problem: Problem, own: list[int], opening: int | None) -> Segment:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from ilp.bits import bits
 from ilp.lifetimes import compulsory, lifetimes, resolved_outputs
 from ilp.replay import check
 from ilp.residency import BlockProblem, block_problem
 from ilp.residency_gaps import by_gaps
 from ilp.residency_places import Lot, addresses
-from ilp.residency_search import NO_LIMIT, SHIFT, Move, Prices, Search, Turn, bits, byte_prices, only_order, turns
+from ilp.residency_search import NO_LIMIT, SHIFT, Move, Prices, Search, Turn, byte_prices, only_order, turns
 from ilp.rounds import off_chip_bytes, rounds
 from ilp.schedule import BlockSchedule, Residency, Schedule
 from ilp.trivial import keeps_tensors, trivial_schedule

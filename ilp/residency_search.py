@@ -11,10 +11,11 @@ Costs are whole numbers of two parts, the upper one the measure to be made least
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise, product
 
+from ilp.bits import bits
 from ilp.residency import BlockProblem, Wrap
 
 SHIFT = 60
@@ -85,14 +86,6 @@ def only_order(problem: BlockProblem) -> bool:
     """Whether the operators can run in program order alone (but for those that touch nothing)."""
     tasks = [index for index in range(len(problem.choices)) if index not in problem.views]
     return all(first in problem.before[second] for first, second in pairwise(tasks))
-
-
-def bits(mask: int) -> Iterator[int]:
-    """Members of a set of bits, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
 
 
 def byte_prices(problem: BlockProblem) -> Prices:
