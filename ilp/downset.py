@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ilp.bits import bits
 from ilp.decompose import orders_of
 from ilp.problem import Plan, Problem, Stay
 
@@ -48,6 +49,8 @@ GROWTH, MOST_GROWTH = 6, 24
 LEAST_ROOM = 4096
 MOST_DROPS = 512
 """Minimal drop sets that one step of one state tries; narrow layers, of which few successors stay, try fewer."""
+CHUNK = 50_000
+"""States looked at between two looks at the clock: tenths of a second."""
 NO_LIMIT = 1 << 62
 
 
@@ -100,7 +103,8 @@ class _Layer:
 
 def sweep(
     problem: Problem, capacity: int, *, width: int, limit: int = NO_LIMIT, state_limit: int = NO_LIMIT,
-    progress: Callable[[int, int, int], bool | None] | None = None, stretch: Stretch | None = None, tables: Tables | None = None,
+    progress: Callable[[int, int, int], bool | None] | None = None, over: Callable[[], bool] | None = None,
+    stretch: Stretch | None = None, tables: Tables | None = None,
 ) -> Swept:  # fmt: skip
     """Search the plans of an atomic problem, at most ``width`` states a layer (the cheapest are kept).
 
@@ -110,6 +114,7 @@ def sweep(
             bound that of plans which differ in these steps only. ``tables``: ``tables_of`` this problem and capacity, if at hand.
         state_limit: states in all after which layers are cut to a single state, so that the sweep ends soon.
         progress: called per layer with (layer, layers, states); once it answers True, layers are cut to a single state too.
+        over: asked after every ``CHUNK`` states looked at; once it answers True, the layer ends there, and so do the ones after it.
     """
     import numpy as np
 
@@ -119,6 +124,7 @@ def sweep(
     steps = len(problem.tasks) if stretch is None else len(stretch.tasks)
     words, item_words = table[0].shape[1], users_words(len(problem.items))
     done, kept, copies, cost, held = _first_state(problem, words, item_words, stretch)
+    lowest = cost
     if stretch is not None:
         table = _closed(table, stretch)
     layers: list[_Layer] = []
@@ -126,18 +132,13 @@ def sweep(
     complete = True
     looked = 0
     hurry = False
-    expand: Any = kernel.expand
     most_drops = min(MOST_DROPS, max(4, width // 4))
     for step in range(steps):
-        room = max(LEAST_ROOM, len(cost) * GROWTH)
-        while True:
-            out = _Room(room, words, item_words)
-            made, tried, cut, least = expand(done, kept, copies, cost, held, *table, *forced, capacity, limit, most_drops, *out.arrays())
-            if not cut or made < room or room >= len(cost) * MOST_GROWTH:
-                break
-            room *= 2
-        if cut:
-            complete, bound = False, min(bound, int(least))
+        states = done, kept, copies, cost, held, lowest
+        out, made, tried, left_out, late = _expanded(kernel.expand, states, (*table, *forced, capacity, limit, most_drops), over)
+        if left_out is not None:
+            complete, bound = False, min(bound, left_out)
+        hurry = hurry or late
         alive = np.flatnonzero(out.alive[:made])
         looked += tried
         most = 1 if hurry or looked >= state_limit else width
@@ -146,10 +147,10 @@ def sweep(
             complete, bound = False, min(bound, int(out.least[ranked[most]]))
             alive = np.sort(ranked[:most])
         done, kept, copies = out.done[alive], out.kept[alive], out.copies[alive]
-        cost, held = out.cost[alive], out.held[alive]
+        cost, held, lowest = out.cost[alive], out.held[alive], out.least[alive]
         layers.append(_Layer(kept, out.parent[alive], out.operator[alive]))
         if progress is not None:
-            hurry = bool(progress(step + 1, steps, looked))
+            hurry = bool(progress(step + 1, steps, looked)) or hurry
         if not len(alive):
             return Swept(None, (), -1, bound, looked, complete)
     if stretch is not None:
@@ -159,6 +160,30 @@ def sweep(
     best = int(np.argmin(cost))
     order, sets = _traced(layers, best)
     return Swept(order, sets, int(cost[best]), min(bound, int(cost[best])), looked, complete)
+
+
+def _expanded(
+    expand: Any, states: tuple[Any, ...], table: tuple[Any, ...], over: Callable[[], bool] | None
+) -> tuple[_Room, int, int, int | None, bool]:
+    """(successors of a layer's states, how many, states looked at, least cost of one left out or None, whether ``over`` ended it)."""
+    done, kept, _, cost, _, lowest = states
+    room = max(LEAST_ROOM, len(cost) * GROWTH)
+    while True:
+        out = _Room(room, done.shape[1], kept.shape[1])
+        at = made = tried = 0
+        least: int | None = None
+        late = False
+        while at < len(cost) and not late:
+            at, made, looked, cut, left_out = expand(at, made, CHUNK, out.table, out.chain, *states, *table, *out.arrays())
+            tried += looked
+            if cut:
+                least = int(left_out) if least is None else min(least, int(left_out))
+            late = over is not None and made > 0 and over()
+        if at < len(cost):
+            least = min(int(lowest[at:].min()), NO_LIMIT if least is None else least)
+        if late or least is None or made < room or room >= len(cost) * MOST_GROWTH:
+            return out, made, tried, least, late
+        room *= 2
 
 
 def tables_of(problem: Problem, capacity: int) -> Tables:
@@ -223,6 +248,8 @@ class _Room:
         self.copies = np.empty((room, item_words), np.uint64)
         self.cost, self.least, self.held, self.parent, self.operator = (np.empty(room, np.int64) for _ in range(5))
         self.alive = np.empty(room, np.bool_)
+        self.table = np.full(1 << (2 * room - 1).bit_length(), -1, np.int64)
+        self.chain = np.empty(room, np.int64)
 
     def arrays(self) -> tuple[Any, ...]:
         """In the order of the kernel's arguments."""
@@ -304,13 +331,7 @@ def _traced(layers: list[_Layer], state: int) -> tuple[tuple[int, ...], tuple[fr
 
 
 def _members(words: Words) -> frozenset[int]:
-    found = []
-    for place, word in enumerate(words.tolist()):
-        while word:
-            low = word & -word
-            found.append(place * 64 + low.bit_length() - 1)
-            word ^= low
-    return frozenset(found)
+    return frozenset(place * 64 + member for place, word in enumerate(words.tolist()) for member in bits(word))
 
 
 def plan_of(problem: Problem, order: tuple[int, ...], kept: tuple[frozenset[int], ...]) -> Plan:

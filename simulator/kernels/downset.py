@@ -130,13 +130,19 @@ def _to_come(done, kept, copies, hard_item, hard_at, forced, gate, size, stored)
 
 @njit(cache=True)
 def expand(  # type: ignore[no-untyped-def]
-    done, kept, copies, cost, held, before, reads, read_at, writes, write_at, users, size, stored, phi, hard_item, hard_at, forced, gate,
-    capacity, limit, most_drops, out_done, out_kept, out_copies, out_cost, out_least, out_held, out_parent, out_op, out_alive,
+    first, made, effort, table, chain, done, kept, copies, cost, held, least_of, before, reads, read_at, writes, write_at, users, size,
+    stored, phi, hard_item, hard_at, forced, gate, capacity, limit, most_drops, out_done, out_kept, out_copies, out_cost, out_least,
+    out_held, out_parent, out_op, out_alive,
 ):  # fmt: skip
-    """Successors of the states of one layer, dominated ones marked dead.
+    """Successors of the states of one layer from state ``first`` on, dominated ones marked dead, until so many states were looked at.
+
+    A layer is worked through in several calls, so that its caller can look at the clock; what they make does not depend on where one ends.
 
     Args:
-        done, kept, copies: (states, words) sets D, K, W; ``cost``, ``held``: (states,) bytes paid so far, bytes of K.
+        first, made: states worked through and successors made by the calls before. effort: states to look at (a parent is finished).
+        table, chain: hash table of the successors (a power of two of slots, -1 at first), and the next of each in its slot.
+        done, kept, copies: (states, words) sets D, K, W. cost, held, least_of: (states,) bytes paid so far, bytes of K, least bytes that
+            are paid in the end.
         before: (operators, words) predecessors; ``users``: (items, words) operators that read an item.
         reads, read_at, writes, write_at: items of each operator, as compressed rows.
         size, stored: per item; ``phi``: bytes of each operator with its operands; ``capacity``: bytes of the scratchpad.
@@ -147,18 +153,14 @@ def expand(  # type: ignore[no-untyped-def]
         out_*: room for the successors.
 
     Returns:
-        (successors, states looked at, whether some successors were left out, least cost of one that was left out).
+        (states worked through, successors made, both with the calls before; states looked at, whether some successors were left out, least
+        cost of one that was left out, in this call).
     """
     states, words = done.shape
     item_words = kept.shape[1]
     operators = len(phi)
     room = len(out_cost)
-    table_size = 1
-    while table_size < 2 * room:
-        table_size *= 2
-    table = np.full(table_size, -1, np.int64)
-    chain = np.empty(room, np.int64)
-    made = 0
+    table_size = len(table)
     looked = 0
     truncated = False
     least_left_out = np.int64(1) << 62
@@ -170,7 +172,8 @@ def expand(  # type: ignore[no-untyped-def]
     taken = np.zeros(len(size), np.bool_)
     next_use = np.zeros(len(size), np.int64)
     ready = np.empty(operators, np.int64)
-    for state in range(states):
+    state = first
+    while state < states and looked < effort:
         count = 0
         only = -1
         for v in range(operators):
@@ -316,7 +319,7 @@ def expand(  # type: ignore[no-untyped-def]
                                 made += 1
                     if tried >= most_drops:
                         truncated = True
-                        least_left_out = min(least_left_out, cost[state])
+                        least_left_out = min(least_left_out, least_of[state])
                         break
                     backtrack = True
                 elif depth == candidates or dropped + rest[depth] < excess:
@@ -333,4 +336,5 @@ def expand(  # type: ignore[no-untyped-def]
                         break
                     taken[depth - 1] = False
                     dropped -= size[others[depth - 1]]
-    return made, looked, truncated, least_left_out
+        state += 1
+    return state, made, looked, truncated, least_left_out
