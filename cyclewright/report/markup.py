@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from html import escape
+from importlib.resources import files
 
+from cyclewright.plots.palette import DARK, LIGHT
 from cyclewright.plots.scene import Scene
 from cyclewright.plots.svg import to_svg
 
@@ -49,3 +55,56 @@ def table(head: list[str], rows: list[list[str]], *, label: str, row_classes: li
     body = "\n".join(lines)
     frame = f'<div class="scroll" role="region" aria-label="{esc(label)}" tabindex="0">'
     return f"{frame}<table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+
+
+def page(
+    kind: str, title: str, heading: str, verdict: str, links: Sequence[tuple[str, str]], body: str, *, skip: tuple[str, str] | None = None,
+    script: str = "",
+) -> str:  # fmt: skip
+    """A whole page with style and script inline, which refers to nothing outside itself; all but ``body`` and ``script`` is text.
+
+    Args:
+        kind: what the page is, above its heading. ``title``: of the window.
+        links: (identifier, name) of the sections. ``skip``: the same of the one that a link at the top leads to.
+        script: of the page; the page's policy lets no other run.
+    """
+    digest = b64encode(sha256(script.encode("utf-8")).digest()).decode("ascii")
+    scripts = f"script-src 'sha256-{digest}'; " if script else ""
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; {scripts}img-src data:"
+    navigation = "".join(f'<a href="#{identifier}">{esc(name)}</a>' for identifier, name in links)
+    first = f'<a class="skip" href="#{skip[0]}">{esc(skip[1])}</a>\n' if skip else ""
+    last = f"<script>{script}</script>\n" if script else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{esc(title)} - cyclewright</title>
+<style>{_style_sheet()}</style>
+</head>
+<body>
+{first}<header>
+<p class="muted">cyclewright {esc(kind)}</p>
+<h1>{esc(heading)}</h1>
+<p class="verdict">{esc(verdict)}</p>
+<nav aria-label="Sections">{navigation}</nav>
+</header>
+<main>
+{body}</main>
+{last}</body>
+</html>
+"""
+
+
+@lru_cache(maxsize=1)
+def _style_sheet() -> str:
+    """The style of all pages, colours for light and dark included."""
+    sheet = files("cyclewright.report").joinpath("page.css").read_text(encoding="utf-8")
+    return f":root{{{_variables(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_variables(DARK)}}}}}\n{sheet}"
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return ";".join(f"--{role}:{colour}" for role, colour in colours.items())

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
-from functools import lru_cache
-from hashlib import sha256
 from importlib.resources import files
 
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.course import course_scene
 from cyclewright.plots.memory import memory_scene
-from cyclewright.plots.palette import DARK, LIGHT
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.timeline import timeline_scene
@@ -19,7 +15,7 @@ from cyclewright.plots.wording import title, verdict
 from cyclewright.report.dram import dram_table
 from cyclewright.report.headline import cards
 from cyclewright.report.limits import limits
-from cyclewright.report.markup import esc, figure, section
+from cyclewright.report.markup import esc, figure, page, section
 from cyclewright.report.operators import operator_table
 from cyclewright.report.passes import passes_table
 from cyclewright.report.sources import command, provenance
@@ -78,50 +74,10 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
 
 
 def _page(result: Result, body: str, links: list[tuple[str, str]]) -> str:
-    style, script = _assets()
-    digest = b64encode(sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    navigation = "".join(f'<a href="#{identifier}">{esc(name)}</a>' for identifier, name in links)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{esc(title(result))} - cyclewright</title>
-<style>{style}</style>
-</head>
-<body>
-<a class="skip" href="#table">Skip to the table of operators</a>
-<header>
-<p class="muted">cyclewright report</p>
-<h1>{esc(title(result))}</h1>
-<p class="verdict">{esc(verdict(result))}</p>
-<nav aria-label="Sections">{navigation}</nav>
-</header>
-<main>
-{body}</main>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-@lru_cache(maxsize=1)
-def _assets() -> tuple[str, str]:
-    return style_sheet(), files("cyclewright.report").joinpath("page.js").read_text(encoding="utf-8")
-
-
-def style_sheet() -> str:
-    """The style of all pages, colours for light and dark included."""
-    sheet = files("cyclewright.report").joinpath("page.css").read_text(encoding="utf-8")
-    return f":root{{{_variables(LIGHT)}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{_variables(DARK)}}}}}\n{sheet}"
-
-
-def _variables(colours: Mapping[str, str]) -> str:
-    return ";".join(f"--{role}:{colour}" for role, colour in colours.items())
+    heading = title(result)
+    script = files("cyclewright.report").joinpath("page.js").read_text(encoding="utf-8")
+    skip = ("table", "Skip to the table of operators")
+    return page("report", heading, heading, verdict(result), links, body, skip=skip, script=script)
 
 
 def _warnings(result: Result) -> str:

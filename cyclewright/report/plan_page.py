@@ -10,11 +10,9 @@ from cyclewright.plots.formatting import count, percent
 from cyclewright.plots.plan import plan_scene
 from cyclewright.plots.plan_wording import effort, schemes, size, title_of, verdict
 from cyclewright.plots.traffic import traffic_scene
-from cyclewright.report.markup import breakable, details, esc, figure, section, table
-from cyclewright.report.page import style_sheet
+from cyclewright.report.markup import breakable, details, esc, figure, page, section, table
 
 _NARROW = 360.0
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def render_plan(document: Mapping[str, Any]) -> str:
@@ -32,31 +30,8 @@ def render_plan(document: Mapping[str, Any]) -> str:
     )
     parts.append(section("again", "Make this plan again", f'<pre tabindex="0"><code>{esc(command(document))}</code></pre>'))
     links += [("steps", "Steps"), ("again", "Reproduce")]
-    navigation = "".join(f'<a href="#{identifier}">{esc(name)}</a>' for identifier, name in links)
-    title = f"Memory plan of {title_of(document)}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{esc(title)} - cyclewright</title>
-<style>{style_sheet()}</style>
-</head>
-<body>
-<header>
-<p class="muted">cyclewright memory plan</p>
-<h1>{esc(title_of(document))}</h1>
-<p class="verdict">{esc(_sentence(document))}</p>
-<nav aria-label="Sections">{navigation}</nav>
-</header>
-<main>
-{"".join(parts)}</main>
-</body>
-</html>
-"""
+    heading = title_of(document)
+    return page("memory plan", f"Memory plan of {heading}", heading, _sentence(document), links, "".join(parts))
 
 
 def _sentence(document: Mapping[str, Any]) -> str:
