@@ -44,6 +44,7 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
         ContractError: a mapper's answer is not usable, naming mapper and operator.
     """
     run = _Run(hardware)
+    hardware = run.prepared(graph, hardware)
     copies = any(operator.kind == "prune" and operator.attributes.get("pregenerated") for operator, _, _ in graph.walk())
     if copies:
         from mappings.sparse_array import pregeneration  # training steps with N:M copies alone need it
@@ -162,6 +163,15 @@ class _Run:
         self._fallbacks: dict[tuple[str, str, str], list[str]] = {}
         self._bytes_only: list[str] = []
         self._mapper(hardware.primary)
+
+    def prepared(self, graph: OperatorGraph, hardware: Hardware) -> Hardware:
+        """Let the primary unit's mapper see the whole graph first, if it has a method ``prepare``; the hardware as it is to be used."""
+        prepare = getattr(self._mapper(self.hardware.primary), "prepare", None)
+        if prepare is None or hardware.cores > 1:
+            return hardware
+        used: Hardware = prepare(graph, self.hardware.primary, self.hardware)
+        self.hardware = used
+        return used
 
     def mapped(self, operator: Operator, tensors: Mapping[str, Tensor], roots: Mapping[str, str]) -> MappedOperator:
         """The mapping of one operator, taken over from an equal one where there is one, with views resolved."""

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.errors import ContractError
-from mappings.dataflow import PORT, Alternative, MappedOperator, Segment, Stage
+from mappings.dataflow import LINK, PORT, Alternative, MappedOperator, Segment, Stage
 from mappings.rates import mac_rate, operations
 from workloads.graph import Operator, Tensor
 
@@ -92,6 +92,9 @@ def _stage(stage: Stage, known: set[str], hardware: Hardware) -> Iterator[str]:
         if memory is None or not memory.off_chip:
             off_chip = [PORT + name for name, memory in hardware.memories.items() if memory.off_chip]
             yield f"{place} runs on {stage.unit!r}; ports are {_listed(off_chip)}"
+    elif stage.unit.startswith(LINK):
+        if stage.unit.removeprefix(LINK) not in hardware.links:
+            yield f"{place} runs on {stage.unit!r}; links are {_listed(LINK + name for name in hardware.links)}"
     elif stage.unit.partition(".")[0] not in hardware.units:  # of a unit's parts (array.reduction) the name counts up to the dot
         yield f"{place} runs on {stage.unit!r}, which is no unit of the spec ({_listed(hardware.units)}) and no port ({PORT}<memory>)"
     seen: set[tuple[str, str, str]] = set()
@@ -113,7 +116,8 @@ def _stage(stage: Stage, known: set[str], hardware: Hardware) -> Iterator[str]:
 def _actions(alternative: Alternative, hardware: Hardware) -> Iterator[str]:
     for action, count in alternative.actions.items():
         owner, _, what = action.partition(".")
-        if not (bool(what) if owner in hardware.units else owner in hardware.memories and what in ("read.byte", "write.byte")):
+        known = (owner in hardware.memories and what in ("read.byte", "write.byte")) or (owner in hardware.links and what == "byte")
+        if not (bool(what) if owner in hardware.units else known):
             yield f"it counts the action {action!r}; actions are <unit>.<action>, <memory>.read.byte and <memory>.write.byte"
         if not isinstance(count, Real) or not isfinite(count) or count < 0:
             yield f"it counts {count!r} of the action {action!r}"

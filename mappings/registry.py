@@ -23,6 +23,7 @@ from workloads.graph import Operator, Tensor
 MAPPER_GROUP = "cyclewright.mappers"
 
 _BUILT_IN = {
+    "crossbar": "mappings.crossbar:CrossbarMapper",
     "gpu": "mappings.gpu:GpuMapper",
     "simd": "mappings.simd:SimdMapper",
     "sparse_array": "mappings.sparse_array:SparseArrayMapper",
@@ -43,7 +44,9 @@ class Unmappable:
 class Mapper(Protocol):
     """What serves one kind of compute unit.
 
-    ``map_graph`` makes one instance per run, so an instance may remember what it has searched; nothing may outlive it.
+    ``map_graph`` makes one instance per run, so an instance may remember what it has searched; nothing may outlive it. A mapper may have
+    a method ``prepare(graph, unit, hardware) -> Hardware``, called once before the first ``map`` if it serves the device's first unit: it
+    sees the whole graph (weights that must have places all at once) and says what the device is for this graph (several chips, say).
     """
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:

@@ -1,7 +1,8 @@
 """Energy: on-chip actions that the mapper counted, off-chip bytes that the schedule left, static power over the latency.
 
-Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), the name of each memory and link, and ``static``. The bytes
-that the schedule keeps on chip cost one read (or write) of the on-chip memory each, beside the mapper's own count: an upper estimate.
+Components: ``<unit>.<first word of the action>`` (``sm.mac``, ``sm.vector``), ``<unit>.<part>`` of actions that are joules, the name of
+each memory and link, and ``static``. The bytes that the schedule keeps on chip cost one read (or write) of the on-chip memory each,
+beside the mapper's own count: an upper estimate.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from mappings.dataflow import Alternative
 from simulator.lowering import Lowered
 
 STATIC = "static"
+JOULE = ".joule"
+"""Ending of actions that a mapper prices itself, from parts of the unit: the count is the energy."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,10 @@ class EnergyModel:
         if found is not None:
             return found
         owner, _, what = action.partition(".")
-        if owner in self.hardware.units:
+        joules: float | None
+        if owner in self.hardware.units and what.endswith(JOULE):
+            joules, component = 1.0, f"{owner}.{what[: -len(JOULE)]}"
+        elif owner in self.hardware.units:
             joules = self.hardware.units[owner].energy_j.get(what)
             component = f"{owner}.{what.partition('.')[0]}"
         elif owner in self.hardware.memories and what in ("read.byte", "write.byte"):

@@ -74,7 +74,7 @@ class Machine:
         arrays: of one chip; ``tiles``, ``arrays_per_tile``: how they are grouped; ``chips``: that weights may be spread over.
         cell: cell type; ``cell_read_w``: mean watts of a cell driven at full scale, V^2 G.
         mean_input: mean input as a share of the full scale.
-        adc, dac: the converters; None where there is none. ``energy_j`` of ``adc``: of one conversion, of ``dac``: of a driven row and phase.
+        adc, dac: the converters; None where there is none. ``energy_j`` of ``adc``: of a conversion, of ``dac``: of a row and phase.
         functions: activations that the converter computes.
         write_s: seconds to program a row of an array; ``write_j``: joules to program a cell; ``endurance``: writes before wear-out, or 0.
         saved_bits: bits of a column's sum that an encoding saves the converter.

@@ -84,9 +84,11 @@ def test_what_the_cycle_rung_lacks_is_named() -> None:
     assert caught.value.exit_code == 1
 
 
-def test_a_kind_without_a_mapper_is_named() -> None:
-    with pytest.raises(CyclewrightError, match="crossbar") as caught:
-        cw.run(GEMM, "isaac")
+def test_a_kind_without_a_mapper_is_named(tmp_path: Path) -> None:
+    spec = tmp_path / "strange.yaml"
+    spec.write_text("schema: 1\nname: strange\nextends: systolic-array\nunit:\n  array: {kind: photonic}\n", encoding="utf-8")
+    with pytest.raises(CyclewrightError, match="photonic") as caught:
+        cw.run(GEMM, str(spec))
     assert caught.value.exit_code == 1
 
 

@@ -102,9 +102,9 @@ def test_fallback_in_a_circle_ends(device):
 
 def test_kind_without_mapper_is_named():
     with pytest.raises(
-        UnsupportedError, match=r"no mapper serves kind 'crossbar' yet \(unit 'array' of spec 'hand-built'\); kinds served: .*systolic"
+        UnsupportedError, match=r"no mapper serves kind 'photonic' yet \(unit 'array' of spec 'hand-built'\); kinds served: .*systolic"
     ):
-        map_graph(graph(gemm("fc", 4, 4, 4)), with_kind(systolic(), "crossbar"))
+        map_graph(graph(gemm("fc", 4, 4, 4)), with_kind(systolic(), "photonic"))
 
 
 def test_mapper_without_alternatives_breaks_the_contract():

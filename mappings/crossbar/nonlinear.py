@@ -1,0 +1,80 @@
+"""Nonlinear converters: a ramp whose steps follow the inverse of a function, so that a conversion gives the function's value.
+
+``adc: {type: nonlinear_ramp, functions: [sigmoid, tanh]}`` computes the elementwise functions that follow a product while it converts the
+sums, for the 2^n steps of the ramp that the conversion takes anyway (Yang et al., Nat. Commun. 16, 2025, arXiv 2411.18271). Of an LSTM
+cell whose gates come from one product (of [x, h] and one matrix) the gates' functions are done in that product's conversions; tanh(c) is a
+conversion of its own (c drives the rows of a ramp array: a phase of input and a ramp), and what is left (f c + i g, and o tanh(c)) is
+digital. The digital alternative is the same spec with a linear converter: everything then runs on the vector unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from hwspecs.hardware import ComputeUnit, Hardware
+from hwspecs.vocabulary.functions import OPERATIONS
+from mappings.compulsory import compulsory_reads, compulsory_writes
+from mappings.crossbar.costs import product_energy
+from mappings.crossbar.machine import Machine
+from mappings.crossbar.slicing import Layout, Matrix
+from mappings.crossbar.timing import Pace, pace_of
+from mappings.crossbar.work import Work, alternative_of
+from mappings.dataflow import MappedOperator
+from mappings.rates import nest_format, vector_cycles, vector_format, vector_unit
+from workloads.graph import Nest, Operator, Tensor
+
+GATE_FUNCTIONS: Mapping[str, Mapping[str, int]] = {"LSTM": {"sigmoid": 3, "tanh": 1}, "RNN": {"tanh": 1}}
+"""Functions of the gates of a cell, per hidden value."""
+STATE_FUNCTIONS: Mapping[str, Mapping[str, int]] = {"LSTM": {"tanh": 1}, "RNN": {}}
+"""Functions of the state that a conversion of its own computes."""
+
+
+def absorbed(nest: Nest, machine: Machine) -> bool:
+    """Whether the converter computes the function of ``nest`` as it converts."""
+    return nest.function in machine.functions
+
+
+def cell_work(
+    operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware, machine: Machine
+) -> MappedOperator | None:
+    """A recurrent cell on converters that compute its functions; None where they do not, or its gates are not those of one product."""
+    kind = str(operator.attributes.get("cell", ""))
+    vector = vector_unit(unit, hardware)
+    if kind not in GATE_FUNCTIONS or len(operator.nests) != 1 or vector is None:
+        return None
+    nest = operator.nests[0]
+    functions = {**GATE_FUNCTIONS[kind], **STATE_FUNCTIONS[kind]}
+    gates = {operand.tensor for operand in nest.reads[: 4 if kind == "LSTM" else 1]}
+    if not functions.keys() <= machine.functions or len(gates) != 1:
+        return None
+    counts: dict[str, int] = {}
+    for part in (GATE_FUNCTIONS[kind], STATE_FUNCTIONS[kind]):
+        for function, times in part.items():
+            counts[function] = counts.get(function, 0) + times
+    left = max(0, nest.vector_ops - sum(OPERATIONS[function] * times for function, times in counts.items()))
+    name = vector_format(nest_format(nest, tensors, operator.internal), vector)
+    assert name is not None
+    digital = vector_cycles(nest, name, vector, hardware, cost=float(left)) if left else 0.0
+    actions = {f"{vector.name}.vector.{name}": float(left * nest.points)}
+    state = tensors[operator.inputs[-1]]
+    cycles = 0
+    if STATE_FUNCTIONS[kind]:
+        pace, energy = converted(nest.points, state.format.bits, state, machine)
+        cycles = pace.cycles(1)
+        actions.update({f"{unit.name}.{part}.joule": joules for part, joules in energy.items()})
+    reads, writes = compulsory_reads(operator, tensors), compulsory_writes(operator, tensors)
+    work = Work(cycles, 1, ceil(digital), reads, writes, actions=actions)
+    alternative = alternative_of("its functions are done by the converters", work, unit, vector, "", hardware)
+    return MappedOperator(
+        operator.name, operator.kind, unit.name, (alternative,), vector_ops=operator.vector_ops, reads=reads, writes=writes
+    )
+
+
+def converted(values: int, bits: int, tensor: Tensor, machine: Machine) -> tuple[Pace, dict[str, float]]:
+    """(pace, joules by component) of ``values`` through the converters by themselves: each drives a row, its column converts."""
+    columns = min(values, machine.columns)
+    arrays = -(-values // machine.columns)
+    layout = Layout(arrays, 1, 1, 1, 1, columns, values, values, values, values, arrays)
+    matrix = Matrix(0, "", tensor.name, "", 1, values, 1, 1, tensor.format, machine.reading.weight_bits, bits, True)
+    return pace_of(matrix, layout, machine), product_energy(machine, layout, matrix)
