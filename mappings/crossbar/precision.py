@@ -8,9 +8,9 @@ Formulas. A weight w is stored in digits of ``bits_per_cell`` bits: of w + 2^(b-
 in Shafiee et al., ISAAC, ISCA 2016, section 5), of max(w, 0) and max(-w, 0) in two columns (differential), or of |w| in cells that hold
 signs (signed). An input is applied in digits of the driver's bits. Every digit pair gives a column sum over the rows driven at once; read
 noise of a cell adds a Gaussian of standard deviation ``read_noise (2^cell bits - 1) sqrt(sum(x^2))`` to it. The converter has 2^r codes, a
-step of at least one apart; if these do not reach all possible sums, its range is what calibration would set: of several, from two standard
-deviations above the mean of the layer's sums to the largest sum there can be, the one of least squared error. What lies beyond is
-clipped. Codes are shifted and added exactly.
+step of at least one apart; if these do not reach all possible sums, its range is what calibration would set: of several, from codes one
+apart over a few standard deviations above the mean of the layer's sums to the largest sum there can be, the one of least squared error.
+What lies beyond is clipped. Codes are shifted and added exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ DIFFERENTIAL, OFFSET, UNSIGNED, SIGNED = "differential", "offset", "unsigned", "
 _SIGMAS = (2.0, 3.0, 4.0, 6.0)
 """How far above the mean of the sums a calibrated converter may reach, in standard deviations."""
 SAMPLES, COLUMNS = 32, 32
-"""Input vectors, and columns of weights at most, of one check."""
+"""Input vectors, and columns of weights, of one check at most."""
+_CONVERSIONS = 400_000
+"""Conversions of one check: layers of many rows and slices are looked at in fewer vectors and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ class Arithmetic:
     def greatest_sum(self) -> int:
         """The largest sum of a column (in magnitude): every row driven at its most, every cell full."""
         return int(min(self.rows_per_read, self.rows) * (2**self.bits_per_cell - 1) * (2**self.driver_bits - 1))
+
+    def sums(self, k: int) -> int:
+        """Column sums behind one result of a layer of ``k`` rows."""
+        whole, rest = divmod(k, self.rows)
+        reads = whole * -(-self.rows // self.rows_per_read) + -(-rest // self.rows_per_read)
+        digits = -(-self.weight_bits // self.bits_per_cell) * (2 if self.scheme == DIFFERENTIAL else 1)
+        return reads * digits * -(-self.input_bits // self.driver_bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +215,7 @@ def _steps(reach: Numbers, codes: int, arrays: Arithmetic) -> list[float]:
     """Steps between codes that a calibration may choose from."""
     mean, deviation, most = float(reach.mean()), float(reach.std()), float(arrays.greatest_sum)
     ranges = [*(min(most, mean + sigmas * deviation) for sigmas in _SIGMAS), most]
-    return sorted({max(1.0, size / codes) for size in ranges})
+    return sorted({1.0, *(max(1.0, size / codes) for size in ranges)})
 
 
 def check(
@@ -216,12 +225,15 @@ def check(
 
     Args:
         density: share of the inputs that are not zero; inputs of one bit are events.
-        samples: vectors; ``columns``: outputs that are looked at, at most; equal seeds draw equal numbers.
+        samples: vectors; ``columns``: outputs that are looked at; both at most. Equal seeds draw equal numbers.
     """
     import numpy as np
 
+    sums = arrays.sums(k)
+    columns = max(1, min(n, columns, _CONVERSIONS // (sums * samples)))
+    samples = max(1, min(samples, _CONVERSIONS // (sums * columns)))
     draw = np.random.default_rng(seed)
-    real_w = draw.standard_normal((k, min(n, columns)))
+    real_w = draw.standard_normal((k, columns))
     least, most = arrays.weight_range
     real_w = np.abs(real_w) if least == 0 else real_w
     real_x = np.abs(draw.standard_normal((samples, k)))
