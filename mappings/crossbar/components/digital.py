@@ -102,6 +102,11 @@ def _wire(values: Values) -> Cost:
     return Cost(values["bits"] * values["activity"] * WIRE_F_PER_MM * values["length_mm"] * supply * supply, 0.0)
 
 
+def _charge(values: Values) -> Cost:
+    share = values["supply"] / values["reference_supply"]
+    return Cost(values["energy"] * values["activity"] * share * share, values["area"])
+
+
 def _h_tree(values: Values) -> Cost:
     side, total = sqrt(values["span_mm2"]), 0.0
     # from the root to one leaf: halves of the side, then of that, turn by turn
@@ -163,6 +168,19 @@ WIRE = ComponentModel(
     "Ho, Mai and Horowitz, The Future of Wires, Proc. IEEE 89(4), 2001",
     (Parameter("bits", "wires", default=8.0, low=1, high=4096), Parameter("length_mm", "length in mm", high=1e3), ACTIVITY, NODE, SUPPLY),
     _wire,
+)
+CHARGE = ComponentModel(
+    "charge",
+    "E = energy x activity x (supply / reference supply)^2: a circuit measured at one supply, at another; the area is stated",
+    "dynamic energy C V^2 of CMOS (Weste and Harris, CMOS VLSI Design, section 5.2)",
+    (
+        Parameter("energy", "joules of one action at the reference supply"),
+        Parameter("reference_supply", "supply that the energy was measured at, in V", low=0.1, high=5.0),
+        Parameter("supply", "supply in V", low=0.1, high=5.0),
+        Parameter("activity", "share of the charge that moves; 1 if absent", default=1.0, high=1.0),
+        Parameter("area", "area of one part, in mm2", default=0.0),
+    ),
+    _charge,
 )
 H_TREE = ComponentModel(
     "h_tree",

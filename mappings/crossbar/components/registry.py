@@ -20,7 +20,7 @@ BUILT_IN: Mapping[str, ComponentModel] = {
     for each in (
         converters.ADC_SURVEY, converters.ADC_MERIT, converters.ADC_RAMP, converters.ROW_DRIVER, digital.REGISTER, digital.ADDER,
         digital.MULTIPLIER, digital.ADDER_TREE, digital.SHIFT_ADD, digital.DECODER, digital.LOGIC, digital.SRAM, digital.WIRE,
-        digital.H_TREE,
+        digital.H_TREE, digital.CHARGE,
     )
 }  # fmt: skip
 
