@@ -292,9 +292,15 @@ def _ideal_round(block: MappedBlock, seen: dict[str, int], outputs: set[str], la
         return name
 
     def key(name: str) -> str:
-        if name in block.stacked and "slice/" + block.stacked[name] in seen:
-            return "slice/" + block.stacked[name]
-        return block.entering.get(name, name) if name in outside else "round/" + name
+        outer = block.stacked.get(name)
+        if outer is not None and "slice/" + outer in seen:
+            return "slice/" + outer
+        if outer is not None and outer in seen:  # an operator has made the whole stack
+            return outer
+        whole = block.entering.get(name, name)
+        if name in outside and "slice/" + whole in seen:  # and one may read the whole of what rounds have made
+            return "slice/" + whole
+        return whole if name in outside else "round/" + name
 
     for item in block.operators:
         for name, nbytes in item.reads.items():

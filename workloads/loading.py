@@ -38,6 +38,14 @@ class ModelInfo:
     description: str
 
 
+def trainable(name: str) -> bool:
+    """Whether ``load_model(name, phase="train")`` gives a training step of a network of the zoo or a single operator: all but those that
+    are training steps already, spiking networks (a spike has no gradient), and attention, which has no weights."""
+    from workloads.zoo import lsm, training
+
+    return name not in training.NETWORKS and name not in lsm.NETWORKS and name.partition(":")[0] != "attention"
+
+
 def list_models() -> tuple[ModelInfo, ...]:
     """The zoo and the single operators."""
     from workloads.zoo.cnn import NETWORKS, SEQUENCES
@@ -99,7 +107,7 @@ def load_model(
     plain = wanted if wanted in format_names() else None
     base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
-    if (network_of := network(name_or_path, tokens)) is not None:
+    if (network_of := network(name_or_path, tokens, train=train)) is not None:
         _refuse(name_or_path, phase, tokens=None if name_or_path in SEQUENCES else tokens, context=context, dims=dims)
         if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= _MOST_TOKENS):
             raise ArgumentError(f"tokens is {tokens!r}", where="tokens", hint=f"it must be a whole number from 1 to {_MOST_TOKENS}")

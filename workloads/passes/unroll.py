@@ -51,9 +51,29 @@ def unrolled(graph: OperatorGraph, keep: Collection[str] = ()) -> OperatorGraph:
         name for output in graph.outputs
         for name in ([slices[f"{output}.{i}"] for i in range(count[output])] if output in stacks else [output])
     ]  # fmt: skip
+    nodes = _with_views(nodes, {stack: [slices.get(f"{stack}.{i}") for i in range(count[stack])] for stack in sorted(stacks)})
     used = {name for node in nodes for name in ((*node.read, *node.written) if isinstance(node, Repeat) else (*node.inputs, *node.outputs))}
     kept = {name: tensor for name, tensor in tensors.items() if name not in stacks or name in used}
     return replace(graph, nodes=tuple(nodes), tensors=kept, outputs=tuple(leaving))
+
+
+def _with_views(nodes: list[Operator | Repeat], stacks: Mapping[str, list[str | None]]) -> list[Operator | Repeat]:
+    """``nodes`` with a view where an operator has made a stack whose slices are read, and one where it reads the whole of made slices."""
+    done: list[Operator | Repeat] = []
+    joined: set[str] = set()
+    for node in nodes:
+        plain = isinstance(node, Operator)
+        for name in dict.fromkeys(node.inputs) if plain else ():
+            parts = tuple(part for part in stacks.get(name, ()) if part is not None)
+            if parts and name not in joined:
+                joined.add(name)
+                done.append(Operator(f"{name}.joined", "view", parts, (name,)))
+        done.append(node)
+        for name in node.outputs if plain else ():
+            if name in stacks:
+                joined.add(name)
+                done.append(Operator(f"{name}.split", "view", (name,), tuple(part for part in stacks[name] if part is not None)))
+    return done
 
 
 def _round_names(repeat: Repeat, turn: int, slices: dict[str, str]) -> dict[str, str]:

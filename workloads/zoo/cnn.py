@@ -83,13 +83,18 @@ SEQUENCES: Mapping[str, tuple[Callable[..., OperatorGraph], str]] = MappingProxy
 """Networks that take a number of tokens: name to (builder of (batch, format, tokens), description)."""
 
 
-def network(name: str, tokens: int | None = None) -> Callable[[int, str], OperatorGraph] | None:
+def network(name: str, tokens: int | None = None, *, train: bool = False) -> Callable[[int, str], OperatorGraph] | None:
     """The builder of the network ``name``: one of ``NETWORKS``, one of ``SEQUENCES`` for so many ``tokens``, one of ``mobile.SCALED`` with
-    a width behind it (``mobilenet-v2-1.4``), an LSTM of any size (``lstm-2x32``); None if there is no such network."""
+    a width behind it (``mobilenet-v2-1.4``), an LSTM of any size (``lstm-2x32``); None if there is no such network.
+
+    Args:
+        train: the graph of a training step's forward pass: logits of all positions.
+    """
     if name in NETWORKS:
         return NETWORKS[name][0]
     if name in SEQUENCES:
-        return partial(SEQUENCES[name][0], tokens=tokens)
+        builder = mamba.TRAINED.get(name) if train else None
+        return partial(builder or SEQUENCES[name][0], tokens=tokens)
     if (unrolled := recurrent.sized(name)) is not None:
         return unrolled
     base, _, text = name.rpartition("-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from workloads.builder import GraphBuilder
@@ -20,8 +21,9 @@ SCAN_OPS = 1 + VECTOR_OPS["exp"] + 2 + 2 + 2
 """Per channel, state and token: delta A and its exponential; (delta B) x; the state scaled and added to; C h summed."""
 
 
-def mamba_130m(batch: int = 1, format: str = NATIVE_FORMAT, tokens: int | None = None) -> OperatorGraph:
-    """Mamba-130M reading a prompt of ``tokens`` (default 512), logits of the last one: 129,135,360 parameters.
+def mamba_130m(batch: int = 1, format: str = NATIVE_FORMAT, tokens: int | None = None, *, every: bool = False) -> OperatorGraph:
+    """Mamba-130M reading a prompt of ``tokens`` (default 512), logits of the last one (``every``: of all, as a training step needs
+    them): 129,135,360 parameters.
 
     The layers are one folded repeat. The scan is one operator that keeps its states to itself; they start at zero.
     """
@@ -38,7 +40,7 @@ def mamba_130m(batch: int = 1, format: str = NATIVE_FORMAT, tokens: int | None =
     result = body.elementwise("add", (_mixer(body, normed), inner), "y")
     body.output(result)
     builder.repeat("layers", body.build(), LAYERS, carried=((result, inner),), inputs={inner: x}, outputs={result: "hidden"})
-    last = builder.slice("hidden", "last_token", (0, length - 1, 0), (batch, 1, WIDTH))
+    last = "hidden" if every else builder.slice("hidden", "last_token", (0, length - 1, 0), (batch, 1, WIDTH))
     last = builder.norm("rmsnorm", last, "norm_f", weight=builder.weight("norm_f.weight", (WIDTH,)))
     facts = {"lm_head": True, "quantize": False}
     builder.output(builder.gemm(last, "embedding.weight", "logits", transpose_b=True, name="lm_head", attributes=facts))
@@ -99,3 +101,6 @@ SEQUENCES: Mapping[str, tuple[Callable[..., OperatorGraph], str]] = MappingProxy
     {"mamba-130m": (mamba_130m, f"Mamba-130M reading a prompt (tokens, default {TOKENS})")}
 )
 """Name to (builder of (batch, format, tokens), description)."""
+
+TRAINED: Mapping[str, Callable[..., OperatorGraph]] = MappingProxyType({"mamba-130m": partial(mamba_130m, every=True)})
+"""Name to the builder of the graph that is trained, where that is another one."""

@@ -43,8 +43,10 @@ def training(
     Raises:
         UnknownNameError, ArgumentError: an argument is not known.
         UnsupportedError: an operator has no known gradient; names it.
-        ModelError: nothing in the graph is trained.
+        ModelError: nothing in the graph is trained, or it is a training step already.
     """
+    if "optimizer" in graph.meta or graph.meta.get("phase") == "training":
+        raise ModelError("is a training step already", where=graph.name, hint="leave the phase out, or name the network that it trains")
     settings = read_settings(optimizer, precision, gradients, recompute, frozen, attention)
     graph = prepared(graph, settings)
     tape = Tape(graph.name, dict(graph.tensors), wanted(graph, settings.trains), settings.precision.gradient)

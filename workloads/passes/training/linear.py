@@ -111,6 +111,9 @@ def views(tape: Tape, node: Operator, given: dict[str, str]) -> None:
         UnsupportedError: the outputs are not parts of the input one behind the other along an axis.
     """
     source = node.inputs[0]
+    if len(node.inputs) > 1:
+        _joined(tape, node, given[node.outputs[0]])
+        return
     if source not in tape.wants:
         return
     tensor = tape.tensors[source]
@@ -136,6 +139,16 @@ def views(tape: Tape, node: Operator, given: dict[str, str]) -> None:
             parts.append(Part(tuple(zip(dims, shape, strict=True)), "copy", reads, index))
         start += width
     tape.send(node, source, "copy", parts, {"function": "concat"})
+
+
+def _joined(tape: Tape, node: Operator, coming: str) -> None:
+    """A view of several tensors as one: its gradient, seen as theirs."""
+    made = [tape.new(f"{node.name}.gradient.{name}", tape.tensors[name]) for name in node.inputs]
+    for name in made:
+        tape.tensors[name] = _aliased(tape, name, coming)
+    tape.operator("view", (coming,), made, (), "BP", {})
+    for name, gradient in zip(node.inputs, made, strict=True):
+        tape.give(name, gradient)
 
 
 def _aliased(tape: Tape, name: str, root: str) -> Tensor:

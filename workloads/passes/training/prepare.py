@@ -10,9 +10,12 @@ from workloads.passes.quantize import QuantizationPolicy, quantize
 from workloads.passes.split_attention import split_attention
 from workloads.passes.training.blocks import with_statistics
 from workloads.passes.training.options import Settings
+from workloads.passes.training.recurrent import with_reserve, with_slices
 from workloads.passes.training.wants import body_wanted, wanted
 from workloads.passes.unroll import unrolled
 
+_WHOLE = frozenset(("scan", "reduce"))
+"""Kinds whose backward operator makes several gradients at once, which are not made over all rounds instead."""
 _KINDS = {"softmax": "softmax", "copy": "copy"}
 
 
@@ -23,8 +26,18 @@ def prepared(graph: OperatorGraph, settings: Settings) -> OperatorGraph:
         graph = split_attention(graph)
     compute = settings.precision.compute
     graph = quantize(graph, QuantizationPolicy(compute, compute, compute, compute, everything=True))
-    graph = _foldable(with_statistics(graph), settings)
+    graph = _reserved(_foldable(with_slices(with_statistics(graph)), settings), settings)
     return tagged(graph, "FF")
+
+
+def _reserved(graph: OperatorGraph, settings: Settings) -> OperatorGraph:
+    """``graph`` with the gates of recurrent cells kept, in repeats too."""
+    found = wanted(graph, settings.trains)
+    nodes = [
+        replace(node, body=with_reserve(node.body, body_wanted(node, settings.trains, found))) if isinstance(node, Repeat) else node
+        for node in graph.nodes
+    ]
+    return with_reserve(replace(graph, nodes=tuple(nodes)), found)
 
 
 def tagged(graph: OperatorGraph, phase: str) -> OperatorGraph:
@@ -71,7 +84,7 @@ def _parts(node: Operator) -> list[Operator]:
 
 
 def _foldable(graph: OperatorGraph, settings: Settings) -> OperatorGraph:
-    """Repeats whose rounds share something that is trained, or hand on more than they carry, are written out."""
+    """Repeats whose rounds share something that needs a gradient (other than weights), or hand on more than they carry, are written out."""
     while True:
         found = wanted(graph, settings.trains)
         open_ = [node for node in graph.nodes if isinstance(node, Repeat) and not _reverses(node, graph, settings, found)]
@@ -83,13 +96,15 @@ def _foldable(graph: OperatorGraph, settings: Settings) -> OperatorGraph:
 
 def _reverses(repeat: Repeat, graph: OperatorGraph, settings: Settings, outer: set[str]) -> bool:
     body, inner = repeat.body, body_wanted(repeat, settings.trains, outer)
-    if any(isinstance(node, Repeat) for node in body.nodes) or repeat.stacked:
+    if any(isinstance(node, Repeat) for node in body.nodes) or repeat.reverse or repeat.shifted:
         return False
     carried_in, carried_out = {name for _, name in repeat.carried}, {name for name, _ in repeat.carried}
     if len(carried_in) != len(repeat.carried) or len(carried_out) != len(repeat.carried):
         return False
-    if any(body.tensors[name].role is Role.WEIGHT for name in repeat.shared):
+    weights = {name for name in repeat.shared if body.tensors[name].role is Role.WEIGHT}
+    trained = {name for name in weights if name in inner}
+    if any(isinstance(node, Operator) and node.kind in _WHOLE and trained.intersection(node.inputs) for node in body.nodes):
         return False
-    if any(name in inner for name in repeat.inputs if name not in carried_in):
+    if any(name in inner for name in repeat.inputs if name not in carried_in and name not in weights):
         return False
     return all(name in carried_out for name in repeat.outputs if name in inner)

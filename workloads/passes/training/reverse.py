@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import MappingProxyType
 
-from workloads.graph import Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
-from workloads.passes.training import blocks, linear, vector
+from workloads.graph import Axis, Nest, Operand, Operator, OperatorGraph, Repeat, Role, Tensor
+from workloads.passes.training import blocks, linear, recurrent, vector
 from workloads.passes.training.options import Settings
-from workloads.passes.training.tape import Tape
+from workloads.passes.training.tape import Attribute, Part, Tape
 from workloads.passes.training.wants import body_wanted
 
 Rule = Callable[[Tape, Operator, dict[str, str]], None]
@@ -18,7 +18,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "conv": linear.products, "gemm": linear.products, "embedding": linear.lookup, "view": linear.views, "copy": vector.copies,
         "attention": blocks.attention, "elementwise": vector.elementwise, "norm": vector.norm, "softmax": vector.softmax,
-        "pool": vector.pool, "reduce": vector.pool, "topk": vector.choice,
+        "pool": vector.pool, "reduce": vector.pool, "topk": vector.choice, "scan": recurrent.scan,
     }
 )  # fmt: skip
 """Kind of operator to the rule that writes its gradients."""
@@ -33,7 +33,9 @@ def backward(tape: Tape, node: Operator) -> None:
     given = {name: made for name in node.outputs if name in tape.wants and (made := tape.gradient(name)) is not None}
     if not given or not any(name in tape.wants for name in node.inputs):
         return
-    rule = blocks.batchnorm if node.attributes.get("batch_statistics") else RULES.get(node.kind)
+    rule = (
+        blocks.batchnorm if node.attributes.get("batch_statistics") else recurrent.cell if recurrent.is_cell(node) else RULES.get(node.kind)
+    )
     if node.kind == "reduce" and node.attributes.get("norm") == "batchnorm":
         return  # mean and variance: their gradients are in that of the normalization
     if rule is None:
@@ -150,17 +152,11 @@ class Reverse:
         inner = Tape(
             f"{repeat.name}.backward", dict(body.tensors), body_wanted(repeat, self.settings.trains, tape.wants), tape.gradient_format
         )
-        entering: dict[str, str] = {}
-        for output, _ in repeat.carried:
-            outer = repeat.outputs.get(output)
-            coming = tape.gradient(outer) if outer is not None else None
-            if coming is not None and output in inner.wants:
-                name = inner.new(f"{output}.coming", body.tensors[output])
-                inner.sent[output] = [name]
-                entering[name] = coming
-        if not entering:
+        entering, stacked = self._coming(repeat, inner)
+        if not entering and not stacked:
             return
         operators = [node for node in body.nodes if isinstance(node, Operator)]
+        inner.lifted = {name: [] for name in repeat.shared if name in inner.wants and body.tensors[name].role is Role.WEIGHT}
         for node in reversed(operators):
             backward(inner, node)
         carried, leaving = [], {}
@@ -171,25 +167,67 @@ class Reverse:
                 if repeat.inputs[name] in tape.wants:
                     leaving[made] = tape.new(f"{repeat.name}.gradient.{name}", tape.tensors[repeat.inputs[name]])
                     tape.give(repeat.inputs[name], leaving[made])
-        self._close(repeat, inner, operators, entering, tuple(carried), leaving)
+        made_of = {node.outputs[0] for node in operators}
+        for name, outer in repeat.stacked.items():  # rows of a sequence: their gradients, row by row
+            found = inner.gradient(name) if name in inner.wants and name not in made_of else None
+            if found is not None and body.tensors[name].role is not Role.WEIGHT:
+                stacked[found] = tape.new(f"{repeat.name}.gradient.{name}", tape.tensors[outer])
+                tape.give(outer, stacked[found])
+        self._close(repeat, inner, operators, entering, tuple(carried), leaving, stacked)
+
+    def _coming(self, repeat: Repeat, inner: Tape) -> tuple[dict[str, str], dict[str, str]]:
+        """Gradients that enter a repeat's reverse: of what it hands on after the last round, and of stacks that others read.
+
+        States that nobody reads behind the loop have a gradient in all rounds but the last, where it is zero.
+        """
+        tape, body = self.tape, repeat.body
+        stacked: dict[str, str] = {}
+        made = {name for node in body.nodes for name in node.outputs}
+        for name, outer in repeat.stacked.items():
+            coming = tape.gradient(outer) if name in made and name in inner.wants else None
+            if coming is not None:
+                given = inner.new(f"{name}.given", body.tensors[name])
+                inner.sent.setdefault(name, []).append(given)
+                stacked[given] = coming
+        entering: dict[str, str] = {}
+        wanted = [output for output, _ in repeat.carried if output in inner.wants]
+        found = {output: tape.gradient(repeat.outputs[output]) for output in wanted if output in repeat.outputs}
+        if not stacked and not any(found.values()):
+            return {}, {}
+        for output in wanted:
+            coming = found.get(output)
+            if coming is None:
+                coming = tape.new(f"{repeat.name}.{output}.zero", body.tensors[output])
+                tape.tensors[coming] = replace(tape.tensors[coming], role=Role.STATE)
+            name = inner.new(f"{output}.coming", body.tensors[output])
+            inner.sent.setdefault(output, []).append(name)
+            entering[name] = coming
+        return entering, stacked
 
     def _close(
         self, repeat: Repeat, inner: Tape, operators: list[Operator], entering: dict[str, str], carried: tuple[tuple[str, str], ...],
-        leaving: dict[str, str],
+        leaving: dict[str, str], stacked: dict[str, str],
     ) -> None:  # fmt: skip
+        """Write the reversed repeat: what it makes again, what it reads of the forward rounds and what leaves it.
+
+        Args:
+            entering, leaving: of the reversed body, to the enclosing graph; ``stacked``: gradients that come and go row by row.
+        """
         body, recompute = repeat.body, self.settings.recompute
         written = [node for node in inner.nodes if isinstance(node, Operator)]
         makers = {name: node for node in operators for name in node.outputs}
-        again = remade(operators, written, lambda node, _: not recompute and node.kind != "view")
+        reads = [read.tensor for records in inner.lifted.values() for _, parts, _ in records for part in parts for read in part.reads]
+        asks = Operator("behind the loop", "view", tuple(reads), ())
+        again = remade(operators, [*written, asks], lambda node, _: not recompute and node.kind != "view")
         nodes = [replace(node, attributes={**node.attributes, "pass": "recompute"}) for node in again]
         nodes = nodes + written if recompute else _late(nodes, written)
         made = {name for node in nodes for name in node.outputs}
         read = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
         given = {name: output for output, name in repeat.carried}
-        stacked, kept, shifted, shared = {}, dict[str, str](), [], []
+        kept, shifted, shared = dict[str, str](), [], []
         for name in read:
             tensor = body.tensors.get(name)
-            if name in entering:
+            if name in entering or name in stacked:
                 continue
             if name in given:  # what a round takes in is what the round before has made
                 stacked[name] = kept[given[name]] = self._stack(repeat, given[name], body.tensors[given[name]])
@@ -208,6 +246,7 @@ class Reverse:
         )  # fmt: skip
         for _, gradient in found:
             stacked[gradient] = self._stack(repeat, gradient, inner.tensors[gradient])
+        lifted = self._lifted(repeat, inner, carried, entering, stacked, kept, made)
         used = {name for node in nodes for name in (*node.inputs, *node.outputs)}
         behind = {tensor.alias_of for name in used if (tensor := inner.tensors[name]).alias_of is not None}
         tensors = {name: tensor for name, tensor in inner.tensors.items() if name in used or name in behind}
@@ -218,7 +257,9 @@ class Reverse:
                 f"{repeat.name}.backward", reverse, repeat.count, carried, tuple(shared), entering, leaving, stacked, True, tuple(shifted)
             )
         )  # fmt: skip
-        fixed = {*repeat.inputs, *makers}
+        for target, kind, parts, facts in lifted:
+            self.tape.send(repeat, target, kind, parts, {**facts, "rounds": repeat.count})
+        fixed = {*repeat.inputs, *makers, *repeat.stacked}
         for name, tensor in body.tensors.items():
             if (
                 tensor.role is Role.WEIGHT
@@ -230,8 +271,48 @@ class Reverse:
         self.forward[repeat.name] = replace(repeat, stacked={**repeat.stacked, **kept})
         self.weights[repeat.name] = found
 
+    def _lifted(
+        self, repeat: Repeat, inner: Tape, carried: tuple[tuple[str, str], ...], entering: Mapping[str, str], stacked: dict[str, str],
+        kept: dict[str, str], remade: set[str],
+    ) -> list[tuple[str, str, list[Part], Mapping[str, Attribute]]]:  # fmt: skip
+        """Gradients of weights that all rounds share, over all rounds at once: (weight of the enclosing graph, kind, nests, attributes).
+
+        Adds the stacks that they read to ``stacked`` (what the reverse makes or reads) and ``kept`` (what the forward rounds keep).
+        """
+        body, given = repeat.body, {name: output for output, name in repeat.carried}
+        after = {coming: made for made, coming in carried}
+        outer = self.tape.tensors
+
+        def edge(read: Operand, name: str) -> Operand | None:
+            return None if outer[name].role is Role.STATE else replace(read, tensor=name)  # a state that nothing has made is zero
+
+        def place(read: Operand) -> tuple[Operand, Operand | None]:
+            name, offset, beyond = read.tensor, 0, None
+            if name in given:  # what the round before has made
+                beyond, offset = edge(read, repeat.inputs[name]), -1
+                stack = kept.setdefault(given[name], self._stack(repeat, given[name], body.tensors[given[name]]))
+            elif name in after:  # what the round behind has sent back
+                beyond, offset = edge(read, entering[name]), 1
+                stack = stacked.setdefault(after[name], self._stack(repeat, after[name], inner.tensors[after[name]]))
+            elif name in repeat.inputs:
+                return replace(read, tensor=repeat.inputs[name]), None
+            elif name in repeat.stacked:
+                stack = repeat.stacked[name]
+            elif name in body.tensors and name not in remade:
+                stack = kept.setdefault(name, self._stack(repeat, name, body.tensors[name]))
+            else:
+                stack = stacked.setdefault(name, self._stack(repeat, name, inner.tensors[name]))
+            return Operand(stack, (Axis((("round", 1),), offset), *read.axes)), beyond
+
+        return [
+            (repeat.inputs[weight], kind, [wide for part in parts for wide in recurrent.over_rounds(part, repeat.count, place)], facts)
+            for weight, records in inner.lifted.items() for kind, parts, facts in records
+        ]  # fmt: skip
+
     def _stack(self, repeat: Repeat, name: str, tensor: Tensor) -> str:
         """The tensor of the enclosing graph that holds ``name`` of every round."""
+        if name in repeat.stacked:
+            return repeat.stacked[name]
         outer = f"{repeat.name}.{name}"
         self.tape.tensors.setdefault(outer, stack_of(tensor, outer, repeat.count))
         return outer

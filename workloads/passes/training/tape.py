@@ -39,6 +39,8 @@ class Tape:
         gradient_format: of the gradients of weights; those of activations have the activation's.
         nodes: what has been written, in program order.
         sent: tensor to the gradients that its readers have sent; sums: tensor to the sum of them, once asked for.
+        lifted: weights that all rounds of a body share, to what would make their gradients in a round: (kind, parts, attributes). No
+            operator is written for them here.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Tape:
     nodes: list[Operator | Repeat] = field(default_factory=list)
     sent: dict[str, list[str]] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
+    lifted: dict[str, list[tuple[str, tuple[Part, ...], Mapping[str, Attribute]]]] = field(default_factory=dict)
 
     def gradient(self, name: str) -> str | None:
         """The gradient of tensor ``name``: what its readers have sent, summed; None if none of them did."""
@@ -56,16 +59,18 @@ class Tape:
         parts = self.sent.get(name)
         if not parts:
             return None
-        total = parts[0]
-        if len(parts) > 1:
-            tensor = self.tensors[name]
-            total = self.new(f"{name}.gradient", tensor, weight=tensor.role is Role.WEIGHT)
-            dims = point_dims(len(tensor.shape))
-            whole = plain_axes(dims)
-            reads = tuple(Operand(part, whole) for part in parts)
-            nest = Nest(tuple(zip(dims, tensor.shape, strict=True)), "add", reads, (Operand(total, whole),), len(parts) - 1)
-            self.operator("elementwise", parts, (total,), (nest,), self.phase(name), {"function": "add"})
-        self.sums[name] = total
+        self.sums[name] = total = self._sum(name, parts) if len(parts) > 1 else parts[0]
+        return total
+
+    def _sum(self, name: str, parts: Sequence[str]) -> str:
+        """Several gradients of ``name`` added up."""
+        tensor = self.tensors[name]
+        total = self.new(f"{name}.gradient", tensor, weight=tensor.role is Role.WEIGHT)
+        dims = point_dims(len(tensor.shape))
+        whole = plain_axes(dims)
+        reads = tuple(Operand(part, whole) for part in parts)
+        nest = Nest(tuple(zip(dims, tensor.shape, strict=True)), "add", reads, (Operand(total, whole),), len(parts) - 1)
+        self.operator("elementwise", parts, (total,), (nest,), self.phase(name), {"function": "add"})
         return total
 
     def phase(self, name: str) -> str:
@@ -92,11 +97,14 @@ class Tape:
         )
 
     def send(
-        self, node: Operator, target: str, kind: str, parts: Sequence[Part], attributes: Mapping[str, Attribute] | None = None
+        self, node: Operator | Repeat, target: str, kind: str, parts: Sequence[Part], attributes: Mapping[str, Attribute] | None = None
     ) -> None:
         """Write the operator that makes, in ``parts``, the gradient that ``node`` sends to its input ``target``; nothing if it is not
         wanted."""
         if target not in self.wants or not parts:
+            return
+        if target in self.lifted:
+            self.lifted[target].append((kind, tuple(parts), attributes or {}))
             return
         tensor = self.tensors[target]
         made = f"{node.name}.gradient.{target.removeprefix(node.name + '.')}"
@@ -107,6 +115,10 @@ class Tape:
         self.give(target, made)
 
     def give(self, target: str, gradient: str) -> None:
-        """``gradient`` is one that a reader of ``target`` sends."""
+        """``gradient`` is one that a reader of ``target`` sends. Those of a weight (of many steps, say) are added as they come, so that no
+        more than two of them are alive at a time."""
         if target in self.wants:
-            self.sent.setdefault(target, []).append(gradient)
+            parts = self.sent.setdefault(target, [])
+            parts.append(gradient)
+            if len(parts) > 1 and self.tensors[target].role is Role.WEIGHT:
+                self.sent[target] = [self._sum(target, parts)]

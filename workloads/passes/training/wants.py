@@ -23,6 +23,8 @@ def wanted(graph: OperatorGraph, trains: Callable[[str], bool], entering: Iterab
         if isinstance(node, Repeat):
             inner = body_wanted(node, trains, found)
             found.update(outer for name, outer in node.outputs.items() if name in inner)
+            made = node.written if node.stacked else ()
+            found.update(outer for name, outer in node.stacked.items() if name in inner and outer in made)
         elif any(name in found for name in node.inputs):
             found.update(name for name in node.outputs if graph.tensors[name].role in _FLOWING)
     return found
@@ -30,9 +32,11 @@ def wanted(graph: OperatorGraph, trains: Callable[[str], bool], entering: Iterab
 
 def body_wanted(repeat: Repeat, trains: Callable[[str], bool], outer: set[str]) -> set[str]:
     """``wanted`` of the body of ``repeat``, where ``outer`` holds what is wanted around it."""
-    entering = {inner for inner, name in repeat.inputs.items() if name in outer}
+    entering = {
+        inner for inner, name in (*repeat.inputs.items(), *repeat.stacked.items()) if name in outer and inner in repeat.body.tensors
+    }
     while True:
-        found = wanted(repeat.body, trains, entering)
+        found = wanted(repeat.body, lambda name: name not in repeat.inputs and trains(name), entering)
         more = {name for output, name in repeat.carried if output in found}
         if more <= entering:
             return found
