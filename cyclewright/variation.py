@@ -58,13 +58,13 @@ def run_varied(prepared: Prepared, planned: Plan, changes: Sequence[tuple[Leaf, 
     """The result with some leaves changed, without timeline and provenance.
 
     Energies and powers change no mapping and no schedule: mappers count actions, and the simulator alone turns them into joules.
-    So where only such leaves change, the plan is played again as it is.
+    So where only such leaves change, the plan is played again as it is. (Not that of a crossbar: its mapper prices parts itself.)
 
     Raises:
         CyclewrightError: the changed spec is not valid, or cannot run the model.
     """
     device = vary(prepared, [(leaf.path, value) for leaf, value in changes])
-    if all(changes_energy_alone(leaf) for leaf, _ in changes):
+    if planned.mapped.in_memory is None and all(changes_energy_alone(leaf) for leaf, _ in changes):
         return play(prepared, replace(planned, mapped=replace(planned.mapped, hardware=device)), timeline=False)
     return play(prepared, plan(prepared, device), timeline=False)
 

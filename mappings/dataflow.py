@@ -262,9 +262,14 @@ class MappedBlock:
 
 @dataclass(frozen=True, slots=True)
 class MappedGraph:
-    """A graph mapped onto hardware; blocks run in order."""
+    """A graph mapped onto hardware; blocks run in order.
+
+    ``hardware`` is what it was mapped onto: of a crossbar with several chips, all that are in use. ``in_memory``: what a crossbar's arrays
+    hold (``mappings.crossbar.report``), else None.
+    """
 
     graph: OperatorGraph
     hardware: Hardware
     blocks: tuple[MappedBlock, ...]
     notes: tuple[str, ...] = ()
+    in_memory: Mapping[str, object] | None = None

@@ -64,7 +64,7 @@ def map_graph(graph: OperatorGraph, hardware: Hardware) -> MappedGraph:
             blocks.append(_repeat_block(run, part, roots))
         else:
             blocks.append(_straight_block(run, f"part {place}", tuple(part), graph.tensors, roots, after))
-    mapped = MappedGraph(graph, hardware, tuple(blocks), run.notes())
+    mapped = MappedGraph(graph, hardware, tuple(blocks), run.notes(), run.in_memory())
     return pregeneration.streamed(mapped) if copies else mapped
 
 
@@ -172,6 +172,12 @@ class _Run:
         used: Hardware = prepare(graph, self.hardware.primary, self.hardware)
         self.hardware = used
         return used
+
+    def in_memory(self) -> Mapping[str, object] | None:
+        """What the primary unit's mapper says of the arrays that hold the graph's weights (a method ``in_memory``); else None."""
+        said = getattr(self._mapper(self.hardware.primary), "in_memory", None)
+        found: Mapping[str, object] | None = said(self.hardware.primary, self.hardware) if said is not None else None
+        return found
 
     def mapped(self, operator: Operator, tensors: Mapping[str, Tensor], roots: Mapping[str, str]) -> MappedOperator:
         """The mapping of one operator, taken over from an equal one where there is one, with views resolved."""

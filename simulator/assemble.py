@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil, fsum
 
@@ -191,7 +192,18 @@ class _Run:
             capacities={memory.name: (memory.size_bytes, memory.off_chip) for memory in hardware.memories.values()},
             provenance=self._provenance(),
             resources=resources_of(hardware),
+            in_memory=self._in_memory(energy, busy),
         )
+
+    def _in_memory(self, energy: dict[str, float], busy: dict[str, float]) -> Mapping[str, object] | None:
+        """What a crossbar's arrays hold and do; None on other hardware."""
+        if self.mapped.in_memory is None:
+            return None
+        from mappings.crossbar.report import completed  # other hardware never loads the family
+
+        meta = self.mapped.graph.meta
+        inputs = float(meta.get("batch", 1)) * float(meta.get("tokens", 1))
+        return completed(self.mapped.in_memory, energy, busy, self.hardware.clock_hz, inputs)
 
     def _peak_rate(self, operators: tuple[OperatorResult, ...]) -> float:
         """Dense operations per second of the format that carries most MACs."""

@@ -134,6 +134,9 @@ class Result:
     ``memory:<name>:read`` and ``memory:<name>:written``, mean bytes held as ``held:<on-chip memory>``. Empty without a timeline."""
     resources: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """FPGA part (``dsp``, ``lut``, ``ff``, ``bram``, ``uram``) to (used by the design, on the device), as of ``mappings.fpga``."""
+    in_memory: Mapping[str, object] | None = None
+    """Of a crossbar: arrays, their use, copies, steady interval and throughput, shares of the converters, energy, area and peak by
+    component, and a row per layer (docs/crossbars.md lists the keys); None on other hardware."""
     time_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Cycles of each operator's rounds, in the order of ``operators``, by what they go into (``simulator.time_parts``): ``computing``,
     ``memory``, ``launch``, ``idle``. Empty without a timeline."""

@@ -11,7 +11,7 @@ from mappings.crossbar.allocation import Allocation, Class, allocate, alone, fit
 from mappings.crossbar.costs import product_energy, write_energy
 from mappings.crossbar.machine import Machine, machine_of
 from mappings.crossbar.nonlinear import absorbed, cell_work
-from mappings.crossbar.report import scaled
+from mappings.crossbar.report import in_memory, scaled
 from mappings.crossbar.slicing import ACTIVE, Layout, Matrix, bits_needed, event_density, layout_of, matrices_of
 from mappings.crossbar.timing import pace_of, turns, write_cycles
 from mappings.crossbar.work import Work, alternative_of
@@ -49,6 +49,10 @@ class CrossbarMapper:
     def allocation(self) -> Allocation | None:
         """What ``prepare`` decided; None before it."""
         return self._allocation
+
+    def in_memory(self, unit: ComputeUnit, hardware: Hardware) -> Mapping[str, object] | None:
+        """What the arrays hold, for a result; None before ``prepare``."""
+        return in_memory(self._allocation, unit, hardware) if self._allocation is not None else None
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``. There is one alternative: the arrays are given."""

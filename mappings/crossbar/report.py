@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from hwspecs.building import memory_of_cores
 from hwspecs.hardware import ComputeUnit, Hardware
+from mappings.crossbar.allocation import Allocation
+from mappings.crossbar.machine import ADC
+from mappings.crossbar.peak import peak_of
+from mappings.crossbar.timing import pace_of, turns, write_cycles
+
+WRITTEN = "weights that are written during the run"
+"""What the arrays that are written during a run are called among the layers."""
 
 
 def scaled(hardware: Hardware, unit: ComputeUnit, chips: int) -> Hardware:
-    """``hardware`` as ``chips`` chips: units, on-chip memories, static power, area and power limit times as many, one off-chip memory."""
+    """``hardware`` as ``chips`` chips around one off-chip memory: everything else is there as many times."""
     if chips == 1:
         return hardware
     units = {
@@ -21,11 +30,128 @@ def scaled(hardware: Hardware, unit: ComputeUnit, chips: int) -> Hardware:
         )
         for name, item in hardware.units.items()
     }
+    specials = {name: {**part, "count": float(part.get("count", 1)) * chips} for name, part in hardware.specials.items()}
     return replace(
         hardware,
         units=units,
+        specials=specials,
         memories={name: memory_of_cores(memory, chips) for name, memory in hardware.memories.items()},
         static_power_w=hardware.static_power_w * chips,
         max_power_w=None if hardware.max_power_w is None else hardware.max_power_w * chips,
         area_mm2=None if hardware.area_mm2 is None else hardware.area_mm2 * chips,
     )
+
+
+def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> dict[str, object]:
+    """What the arrays hold and how they are used, for a result; what needs times and joules of the run is added by ``completed``.
+
+    ``cells``: cells that hold weights, of all copies; ``use``: their share of the cells of the arrays in use. ``busiest``: cycles per
+    input of the arrays that work longest, and the layer that they hold; ``written_cycles``: of arrays that weights are written to.
+    """
+    machine = allocation.machine
+    layers, times = _layers(allocation)
+    cells = sum(item.layout.cells * item.instances * item.copies for item in allocation.classes.values() if item.resident)
+    used = allocation.used
+    shared = max(times.items(), key=lambda pair: pair[1], default=("", 0))
+    read = convert = 0.0
+    for item in allocation.classes.values():
+        bits = item.matrix.input_format.bits
+        interval, _ = machine.reading.product_s(bits, item.layout.deepest, item.layout.widest)
+        phases = machine.reading.phases(bits) * machine.reading.sets(item.layout.deepest)
+        work = item.matrix.products * item.rounds * item.instances
+        read += work * interval
+        convert += work * phases * machine.reading.convert_s(item.layout.widest)
+    peak = peak_of(unit, hardware)
+    return {
+        "unit": unit.name,
+        "rows": machine.rows,
+        "columns": machine.columns,
+        "tiles": machine.tiles,
+        "arrays_per_tile": machine.arrays_per_tile,
+        "arrays": allocation.arrays,
+        "used": used,
+        "use": cells / (used * machine.cells) if used else 0.0,
+        "chips": allocation.chips,
+        "cells": cells,
+        "written_bytes": sum(layer["written_bytes"] for layer in layers),
+        "busiest": shared[0],
+        "busiest_cycles": shared[1],
+        "converting": convert / read if read else 0.0,
+        "peak": {**peak.as_dict(), "power_by_component": dict(peak.power_w), "area_by_component": dict(peak.area_mm2)},
+        "area_mm2": dict(peak.area_mm2),
+        "layers": tuple(layers),
+    }
+
+
+def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """(a row per matrix of the graph in program order, cycles per input by the layer whose arrays they keep busy)."""
+    machine = allocation.machine
+    rows: list[dict[str, Any]] = []
+    times: dict[str, int] = {}
+    owner: dict[object, str] = {}
+    for use in allocation.uses:
+        item = allocation.classes[use.matrix.key]
+        matrix, layout = use.matrix, item.layout
+        pace = pace_of(matrix, layout, machine)
+        first = use.place not in owner
+        name = owner.setdefault(use.place, use.operator) if item.resident else WRITTEN
+        passes = 1 if item.resident else -(-layout.arrays // max(1, allocation.free))
+        spent = pace.interval * turns(matrix.products, item.copies) * passes * use.rounds
+        if not item.resident:
+            spent = (spent + write_cycles(layout, machine) * passes) * use.instances
+        times[name] = times.get(name, 0) + spent
+        rows.append(
+            {
+                "name": use.operator,
+                "rows": matrix.k,
+                "columns": matrix.n,
+                "groups": matrix.groups,
+                "instances": use.instances if first else 0,
+                "rounds": use.rounds,
+                "arrays": layout.arrays,
+                "row_parts": layout.row_parts,
+                "column_parts": layout.column_parts,
+                "packed": layout.packed,
+                "use": layout.cells / (layout.arrays * machine.cells),
+                "copies": item.copies,
+                "resident": item.resident,
+                "cycles_per_product": pace.interval,
+                "products": matrix.products,
+                "cycles": pace.cycles(turns(matrix.products, item.copies)) * passes,
+                "written_bytes": 0 if item.resident else -(-matrix.k * matrix.n * matrix.groups * matrix.weight_bits // 8) * use.instances,
+            }
+        )
+    return rows, times
+
+
+def completed(
+    found: Mapping[str, Any], energy: Mapping[str, float], busy: Mapping[str, float], clock_hz: float, inputs: float
+) -> dict[str, object]:
+    """``in_memory`` with what a run adds: joules by component, shares of the converters, the steady interval of a pipeline of layers.
+
+    The interval is the time per input of whatever is busiest: the arrays of one layer, the digital unit, a memory port or a link. That of
+    the arrays of other layers goes on meanwhile, so inputs can follow each other at that pace; one alone takes the latency.
+
+    Args:
+        energy: joules by component of the run; ``busy``: resource to seconds; ``inputs``: images or tokens of the run.
+    """
+    unit = str(found["unit"])
+    start = f"{unit}."
+    parts = {name[len(start) :]: joules for name, joules in energy.items() if name.startswith(start)}
+    total, area = sum(energy.values()), dict(found["area_mm2"])
+    paces = {f"arrays of {found['busiest']}": found["busiest_cycles"] / clock_hz} if found["busiest_cycles"] else {}
+    paces.update({resource: seconds for resource, seconds in busy.items() if resource != f"compute:{unit}"})
+    slowest = max(paces, key=lambda name: paces[name], default="")
+    interval = paces.get(slowest, 0.0)
+    return {
+        **found,
+        "energy_j": parts,
+        "adc_share": {
+            "energy": parts.get(ADC, 0.0) / total if total else 0.0,
+            "time": found["converting"],
+            "area": area.get(ADC, 0.0) / sum(area.values()) if area else 0.0,
+        },
+        "interval_s": interval,
+        "interval_bound_by": slowest,
+        "throughput_per_s": inputs / interval if interval else 0.0,
+    }
