@@ -21,6 +21,7 @@ Every scheme gives a plan that ``ilp.recount`` accepts, with addresses except fo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -69,17 +70,20 @@ class Scheme:
 
 
 def baselines(
-    problem: Problem, capacity: int, orders: dict[str, tuple[int, ...]], schemes: Sequence[tuple[str, str, str]] = SCHEMES
-) -> tuple[Scheme, ...]:
+    problem: Problem, capacity: int, orders: dict[str, tuple[int, ...]], schemes: Sequence[tuple[str, str, str]] = SCHEMES, *,
+    seconds: float | None = None,
+) -> tuple[Scheme, ...]:  # fmt: skip
     """Traffic by scheme of an atomic problem.
 
     Args:
         orders: name to order (``orders_of_schemes``); schemes of other orders are left out.
+        seconds: wall-clock limit of the searches for optimal replacement, all together; past it Belady's rule stands in for it.
 
     Raises:
         InfeasibleError: an operator does not fit by itself.
     """
     check_fits(problem, capacity)
+    deadline = None if seconds is None else time.monotonic() + seconds
     bare: dict[tuple[str, str], Plan] = {}
     found = []
     for order, replacement, allocator in schemes:
@@ -90,7 +94,7 @@ def baselines(
         else:
             key = order, replacement
             if key not in bare:
-                bare[key] = _replaced(problem, capacity, orders[order], replacement)
+                bare[key] = _replaced(problem, capacity, orders[order], replacement, deadline)
             plan = bare[key] if allocator == "none" else fitted(problem, bare[key], capacity, by_size=allocator == "linear")
         found.append(Scheme(order, replacement, allocator, plan, recount(problem, plan, capacity)))
     return tuple(found)
@@ -125,12 +129,13 @@ def depth_first(problem: Problem) -> tuple[int, ...]:
     return tuple(order)
 
 
-def best_of_order(problem: Problem, capacity: int, order: Sequence[int], *, states: int = _STATES) -> Answer:
-    """The best plan that runs ``order``: the problem with that order as its only one."""
+def best_of_order(problem: Problem, capacity: int, order: Sequence[int], *, states: int = _STATES, seconds: float | None = None) -> Answer:
+    """The best plan that runs ``order``: the problem with that order as its only one; ``seconds``: wall-clock limit."""
     fixed = in_order(problem, order)
-    answer = solve(fixed, capacity, states=states, method="downset")
+    half = None if seconds is None else seconds / 2
+    answer = solve(fixed, capacity, states=states, method="downset", seconds=half)
     if not answer.proven and answer.stopped != "interrupted":
-        gaps = solve(fixed, capacity, method="gap")
+        gaps = solve(fixed, capacity, method="gap", seconds=half)
         if gaps.plan is not None and (answer.plan is None or gaps.extra_bytes < answer.extra_bytes):
             answer = gaps
     if answer.plan is None:
@@ -160,12 +165,15 @@ def in_order(problem: Problem, order: Sequence[int]) -> Problem:
     )
 
 
-def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replacement: str) -> Plan:
+def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replacement: str, deadline: float | None) -> Plan:
     """The plan of a rule of replacement that counts bytes only."""
     belady = _at_run_time(problem, capacity, order, "belady" if replacement == "optimal" else replacement, addressed=False)
     if replacement != "optimal":
         return belady
-    answer = best_of_order(problem, capacity, order)
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        return belady
+    answer = best_of_order(problem, capacity, order, seconds=left)
     if answer.stopped == "interrupted":
         raise KeyboardInterrupt  # a plan that is not optimal must not pass for one
     found = answer.plan is not None and answer.extra_bytes <= recount(problem, belady, capacity)

@@ -30,10 +30,10 @@ SEARCH_ORDERS = ("TWA", "TAW", "WTA", "AWT", "SWT", "TSW", "WST", "ATW", "STW")
 """Letters: total load met, width in sections, area, size, all falling; L: lower bound of life, E: its end, rising."""
 PULLS = (0.05, 0.1, 0.0)
 """By how much of the capacity the search takes buffers over its heaviest section earlier, one after the other, in the fixed orders."""
-RANDOM_PULLS = (0.05, 0.05, 0.05, 0.0)
-"""The same in random orders."""
-LONG = 24
-"""Every so many tries one is given half as much as all before it: it is to prove that there is no placement."""
+RANDOM_PULLS = (0.02, 0.07)
+"""The same in random orders: evenly between these two, and none in one of eight."""
+PATIENCE = 4
+"""Placements that a short try may spend for each buffer; the longer ones, which may prove that there is none, powers of 2 of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +102,24 @@ class _Packing:
         keys = {"T": -self.met, "W": -width, "A": -width * self.size, "S": -self.size, "L": self.first, "E": self.end}
         return np.lexsort(tuple(keys[letter] for letter in reversed(letters)))
 
-    def orders(self, seed: int) -> Iterator[Integers]:
-        """Endless orders: the fixed ones, then random weights of load, width and size with some noise."""
+    def orders(self, seed: int) -> Iterator[tuple[Integers, float, int]]:
+        """Endless (order, pull, patience): the fixed orders, then random weights of load, width and size with some noise.
+
+        Random tries are as long as the universal restart sequence has it (Luby, Sinclair, Zuckerman, Information Processing Letters 47,
+        1993): whatever the best length is, it is met often enough, and luck with one order costs little.
+        """
         import numpy as np
 
-        for letters in SEARCH_ORDERS:
-            yield self.sorted_by(letters)
+        for number, letters in enumerate(SEARCH_ORDERS):
+            yield self.sorted_by(letters), PULLS[number % len(PULLS)], 1
         dice = np.random.default_rng(seed)
         logs = [np.log(values) for values in (self.met, self.end - self.first, self.size)]
-        while True:
-            load, width, size, noise = dice.random(4)
-            score = 3 * load * logs[0] + width * logs[1] + size * logs[2] + 0.3 * noise * dice.random(len(self.size))
-            yield np.argsort(-score, kind="stable")
+        for number in count(1):
+            load, width, size, noise, pull, none = dice.random(6)
+            score = 3 * load * logs[0] + 0.75 * width * logs[1] + (0.25 + 0.75 * size) * logs[2]
+            score += 0.2 * noise * dice.random(len(self.size))
+            low, high = RANDOM_PULLS
+            yield np.argsort(-score, kind="stable"), low + pull * (high - low) if none > 1 / 8 else 0.0, _luby(number)
 
     def offsets(self, order: Integers, address: Integers) -> tuple[int, ...]:
         """Bytes, in the order in which the buffers were given."""
@@ -145,14 +151,11 @@ class _Packing:
 
         room = capacity // self.unit
         tried = 0
-        for number, order in zip(count(1), self.orders(seed), strict=False):
-            limit = 3 * len(order) * (40 + number) // 40 if number % LONG else tried // 2
-            limit = min(max(limit, 1), effort - tried)
+        for order, pull, patience in self.orders(seed):
+            limit = min(PATIENCE * patience * len(order), effort - tried)
             if limit <= 0:
                 break
-            pulls = PULLS if number <= len(SEARCH_ORDERS) else RANDOM_PULLS
-            pull = int(room * pulls[(number - 1) % len(pulls)])
-            row: tuple[Any, ...] = (self.first[order], self.end[order], self.size[order], self.sections, room, limit, pull)
+            row: tuple[Any, ...] = (self.first[order], self.end[order], self.size[order], self.sections, room, limit, int(room * pull))
             answer, address, spent = place(*row)
             tried += int(spent)
             if answer == FOUND:
@@ -161,6 +164,13 @@ class _Packing:
             if answer == NONE:
                 return Allocation(None, 0, self.bound_bytes, "search", tried, infeasible=True)
         return Allocation(None, 0, self.bound_bytes, "out of effort", tried)
+
+
+def _luby(number: int) -> int:
+    """1, 1, 2, 1, 1, 2, 4, 1, ...: term ``number``, from 1."""
+    while number & (number + 1):
+        number -= (1 << (number.bit_length() - 1)) - 1
+    return (number + 1) >> 1
 
 
 def allocate(buffers: Sequence[Buffer], capacity: int, *, effort: int = EFFORT, seed: int = 0) -> Allocation:
@@ -242,7 +252,7 @@ def placed(problem: Problem, plan: Plan, capacity: int, *, effort: int = EFFORT,
     """
     buffers, groups = rectangles(problem, plan)
     found = allocate(buffers, capacity, effort=effort, seed=seed)
-    return None if found.offsets is None else _addressed(problem, plan, groups, found.offsets)
+    return None if found.offsets is None else with_addresses(problem, plan, groups, found.offsets)
 
 
 def placed_lowest(problem: Problem, plan: Plan, *, effort: int = EFFORT, seed: int = 0, at_least: int = 0) -> tuple[Plan, Allocation]:
@@ -250,10 +260,11 @@ def placed_lowest(problem: Problem, plan: Plan, *, effort: int = EFFORT, seed: i
     buffers, groups = rectangles(problem, plan)
     found = lowest(buffers, effort=effort, seed=seed, at_least=at_least)
     assert found.offsets is not None
-    return _addressed(problem, plan, groups, found.offsets), found
+    return with_addresses(problem, plan, groups, found.offsets), found
 
 
-def _addressed(problem: Problem, plan: Plan, groups: Sequence[Sequence[Stay]], offsets: Sequence[int]) -> Plan:
+def with_addresses(problem: Problem, plan: Plan, groups: Sequence[Sequence[Stay]], offsets: Sequence[int]) -> Plan:
+    """``plan`` with the addresses of its ``rectangles``: first those of the groups of stays, then those of the private operands."""
     at = {(stay.item, stay.first): offsets[number] for number, group in enumerate(groups) for stay in group}
     stays = tuple(Stay(stay.item, stay.first, stay.last, at[stay.item, stay.first]) for stay in plan.stays)
     if not problem.private:
