@@ -44,9 +44,9 @@ PASSES = {"dense": 0, "sr-ste": 1, "sdgp": 1, "bdwp": 2}
 """Method to the number of passes that it prunes."""
 PATTERNS = ((2, 4), (2, 8), (2, 16))
 EARLIER = (
-    ("F-CNN, ASAP 2016", "FP32, Maxeler MAX3", 62.06, None),
+    ("F-CNN, ASAP 2016", "FP32, Maxeler", 62.06, None),
     ("Venkataramanaiah et al., FPL 2019 (arXiv 1908.06724)", "16-bit fixed, Stratix 10 GX", 479.0, None),
-    ("EF-Train, TODAES 2022 (arXiv 2202.10935)", "FP32, ZCU102", 46.99, 6.09),
+    ("EF-Train, 2022 (arXiv 2202.10935)", "FP32, edge FPGA", 46.99, 6.09),
     ("ETA, TNNLS 2023, CIFAR VGG-16", "8 bit, VC709", 610.98, None),
     ("ETA, TNNLS 2023, CIFAR ResNet-20", "8 bit, VC709", 658.64, None),
     ("ETA, TNNLS 2023, ResNet-18", "8 bit, VC709", 811.24, None),

@@ -37,7 +37,8 @@ class Stretch:
 
     Attributes:
         roots: output of a view to the tensor whose bytes it names; mapped operators name that one.
-        outside: tensors (by root) that are used after the block or carried to its next round, so that they must leave.
+        outside: tensors (by root) that are used after the block, slices of stacks among them, or carried to its next round, so that they
+            must leave.
     """
 
     block: MappedBlock
@@ -94,7 +95,7 @@ def stretches(mapped: MappedGraph) -> tuple[Stretch, ...]:
             roots = view_roots(list(operators))
         else:
             operators, tensors, roots = tuple(part), mapped.graph.tensors, outer
-        outside = frozenset((*block.leaving, *(output for output, _ in block.carried), *mapped.graph.outputs))
+        outside = frozenset((*block.leaving, *block.stacked, *(output for output, _ in block.carried), *mapped.graph.outputs))
         found.append(Stretch(block, operators, tensors, roots, outside, mapped.hardware))
     return tuple(found)
 
