@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class ModelInfo:
 
     Attributes:
         kind: ``cnn``, ``sequence``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
-        phases: phases it can run in; the first is the default.
+        phases: phases it can run in, ``train`` among them where a training step is known; the first is the default.
         description: one line.
     """
 
@@ -57,7 +57,7 @@ def list_models() -> tuple[ModelInfo, ...]:
         phases = ("encode",) if config.encoder else ("prefill", "decode")
         models.append(ModelInfo(config.name, "encoder" if config.encoder else "llm", phases, config.citation))
     models.extend(ModelInfo(kind, "operator", ("inference",), syntax) for kind, syntax in SYNTAX.items())
-    return tuple(models)
+    return tuple([replace(model, phases=(*model.phases, "train")) if trainable(model.name) else model for model in models])
 
 
 def load_model(

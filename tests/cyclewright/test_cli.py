@@ -191,6 +191,8 @@ def test_specs_and_models() -> None:
     models = {row["name"]: row for row in json.loads(cli("models", "--json").stdout)["models"]}
     assert models["resnet50"]["macs"] == pytest.approx(4.089e9, rel=1e-3)
     assert models["llama-3-8b"]["parameters"] == 8_030_261_248
+    assert models["llama-3-8b"]["phases"] == ["prefill", "decode", "train"]
+    assert models["training-resnet18"]["phases"] == ["inference"]
     assert "resnet50" in cli("models").stdout
 
 
