@@ -12,8 +12,8 @@ from cyclewright.cli.text import print_json, table
 if TYPE_CHECKING:
     from workloads import ModelInfo
 
-_HELP = """The models of the zoo, with parameters, and MACs of one input in the first phase (a prompt of 2048 tokens for LLMs). Those with the
-phase train take --phase train.
+_HELP = """The models of the zoo, with parameters, and MACs of one input in the first phase (a prompt of 2048 tokens for LLMs).
+Those with the phase train take --phase train.
 
 \b
 Examples:
