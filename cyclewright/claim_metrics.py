@@ -58,10 +58,41 @@ def _training_state_bytes(run: ClaimRun) -> float:
     return float(training_memory(run.graph).state)
 
 
+def _recurrent_step(run: ClaimRun) -> tuple[float, float, float]:
+    """(seconds, joules on chip, operations of its largest matrix) of one step of a recurrent network on arrays."""
+    layers = (run.document.get("in_memory") or {}).get("layers") or []
+    rounds = max((int(layer["rounds"]) for layer in layers), default=1)
+    if rounds < 2:
+        raise ArgumentError(f"{run.graph.name} repeats no step on arrays", hint="name a recurrent network and a crossbar")
+    off_chip = {memory for memory, (_, outside) in run.document["capacities"].items() if outside}
+    rows = [row for row in run.document["operators"] if int(row["count"]) % rounds == 0]
+    seconds = sum(float(row["time_s"]) for row in rows) / rounds
+    joules = sum(value for row in rows for part, value in row["energy_j"].items() if part not in off_chip) / rounds
+    operations = 2.0 * max(int(layer["rows"]) * int(layer["columns"]) for layer in layers if int(layer["rounds"]) == rounds)
+    return seconds, joules, operations
+
+
+def _recurrent_step_s(run: ClaimRun) -> float:
+    return _recurrent_step(run)[0]
+
+
+def _recurrent_power_w(run: ClaimRun) -> float:
+    seconds, joules, _ = _recurrent_step(run)
+    return joules / seconds
+
+
+def _recurrent_operations_per_s(run: ClaimRun) -> float:
+    seconds, _, operations = _recurrent_step(run)
+    return operations / seconds
+
+
 DERIVED: dict[str, Callable[[ClaimRun], float]] = {
     "active_parameters": _active_parameters,
     "kv_cache_bytes_per_token": _kv_cache_bytes_per_token,
     "operation_reduction": _operation_reduction,
+    "recurrent_operations_per_s": _recurrent_operations_per_s,
+    "recurrent_power_w": _recurrent_power_w,
+    "recurrent_step_s": _recurrent_step_s,
     "state_bytes_per_trained_parameter": _state_bytes_per_trained_parameter,
     "stored_bits_per_parameter": _stored_bits_per_parameter,
     "training_state_bytes": _training_state_bytes,
