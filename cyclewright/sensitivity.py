@@ -16,6 +16,8 @@ The document (``WhatIf.as_dict``)::
                             ... 1.1, 2.0]}],
      "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed]}}
 
+On a crossbar, leaves that change what its arrays compute have the output error of the model's largest layers with each value in ``note``
+and as ``output_error`` of each point, and ``change`` has ``output_error: [base, changed]`` (see ``cyclewright.precision``).
 ``leaves`` is in the order of rank. ``gain`` is base / best value of the ranked metric, at least 1; ``ratio`` is the ranked
 metric / base. A point that makes an invalid or unservable spec has ``error`` and null metrics.
 """
@@ -24,17 +26,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cyclewright.api import Overrides, Plan, Prepared, document_of, evaluate, plan, play, prepare
 from cyclewright.metrics import headline, metric_of
-from cyclewright.variation import highest_value, numeric_leaves, run_varied, varied_value, with_overrides
+from cyclewright.variation import highest_value, numeric_leaves, run_varied, varied_value, vary, with_overrides
 from hwspecs.dram import is_dram_leaf
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
 
 if TYPE_CHECKING:
-    from hwspecs.hardware import Leaf
+    from hwspecs.hardware import Hardware, Leaf
     from simulator.result import Result
 
 FACTORS = (0.5, 1.1, 2.0)
@@ -50,6 +52,7 @@ class Point:
     Attributes:
         ratio: ranked metric / base.
         capped: ``value`` is the largest that the spec allows, not ``factor`` times the base.
+        output_error: of the largest layers on a crossbar, where the leaf changes what arrays compute; else None.
     """
 
     factor: float
@@ -59,6 +62,7 @@ class Point:
     ratio: float | None = None
     error: str | None = None
     capped: bool = False
+    output_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class LeafEffect:
         elasticity_latency, elasticity_energy: at +10 %; None where that point has no run or the leaf cannot move so little.
         gain: base / best value of the ranked metric over the points, at least 1.
         best_factor: the factor that gives ``gain``; 1.0 where nothing gains.
+        output_error: of the base, where the leaf changes what a crossbar computes; else None.
     """
 
     leaf: Leaf
@@ -79,12 +84,18 @@ class LeafEffect:
     elasticity_energy: float | None
     gain: float
     best_factor: float
+    output_error: float | None = None
 
     @property
     def note(self) -> str:
-        """Which points are missing and why, and which stop at the largest value; empty if each is what its factor says."""
+        """Which points are missing and why, and which stop at the largest value; what each does to a crossbar's results. Empty if each is
+        what its factor says and changes no result."""
         told = {point.factor: point.error or f"stops at {point.value:g}, its largest value" for point in self.points}
-        return "; ".join(f"x{point.factor:g}: {told[point.factor]}" for point in self.points if point.error or point.capped)
+        words = [f"x{point.factor:g}: {told[point.factor]}" for point in self.points if point.error or point.capped]
+        errors = [f"x{point.factor:g} {point.output_error:.3g}" for point in self.points if point.output_error is not None]
+        if self.output_error is not None and errors:
+            words.append(f"output error of the largest layers {self.output_error:.3g}, at {', '.join(errors)}")
+        return "; ".join(words)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -92,7 +103,7 @@ class LeafEffect:
         return {
             "path": leaf.path, "text": leaf.text, "value": leaf.value, "unit": leaf.unit, "source": leaf.source, "cite": leaf.cite,
             "elasticity_latency": self.elasticity_latency, "elasticity_energy": self.elasticity_energy, "gain": self.gain,
-            "best_factor": self.best_factor, "note": self.note,
+            "best_factor": self.best_factor, "note": self.note, "output_error": self.output_error,
             "points": [asdict(point) for point in self.points],
         }  # fmt: skip
 
@@ -105,6 +116,7 @@ class WhatIf:
         base: the run as specified; ``changed``: the run with ``overrides``, or None.
         leaves: effects, the limiting leaf first; empty if only a concrete change was asked for.
         metric: the metric that ranks them (``latency_s`` or ``energy_j``).
+        output_errors: of a crossbar's largest layers, base and changed; None where there is no change or no crossbar.
     """
 
     base: Result
@@ -112,6 +124,7 @@ class WhatIf:
     metric: str
     overrides: tuple[str, ...] = ()
     changed: Result | None = None
+    output_errors: tuple[float | None, float | None] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, in the form that the module describes."""
@@ -130,7 +143,8 @@ class WhatIf:
             name: {"base": old, "changed": new, "delta": new - old, "ratio": new / old if old else None}
             for (name, old), new in zip(before.items(), after.values(), strict=True)
         }
-        return {"overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by]}
+        errors = {} if self.output_errors is None else {"output_error": list(self.output_errors)}
+        return {"overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by], **errors}
 
 
 def whatif(
@@ -165,11 +179,14 @@ def whatif(
     base = play(prepared, planned)
     changed: Result | None = None
     texts: tuple[str, ...] = ()
+    errors: tuple[float | None, float | None] | None = None
     if set:
         device, texts = with_overrides(prepared, set)
         changed = evaluate(prepared, device)
+        if _crossbar(prepared.hardware):
+            errors = _output_error(prepared, prepared.hardware), _output_error(prepared, device)
     effects = _effects(prepared, planned, base, ranked, progress) if leaves else ()
-    return WhatIf(base, effects, ranked, texts, changed)
+    return WhatIf(base, effects, ranked, texts, changed, errors)
 
 
 def _effects(
@@ -190,7 +207,10 @@ def _rank(effect: LeafEffect) -> tuple[float, float, str]:
 
 def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
     base_value = base.latency_s if metric == "latency_s" else base.energy_j
+    judged = _crossbar(prepared.hardware) and _changes_numbers(prepared.hardware, leaf.path)
     points = tuple(_point(prepared, planned, leaf, factor, metric, base_value) for factor in FACTORS)
+    if judged:
+        points = tuple(_with_error(prepared, leaf, point) for point in points)
     small = next(point for point in points if point.factor == 1.1)
     gain, best = 1.0, 1.0
     for point in points:
@@ -199,7 +219,31 @@ def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric:
     return LeafEffect(
         leaf, points, _elasticity(small.latency_s, base.latency_s, small.value, float(leaf.value)),
         _elasticity(small.energy_j, base.energy_j, small.value, float(leaf.value)), gain, best,
+        _output_error(prepared, prepared.hardware) if judged else None,
     )  # fmt: skip
+
+
+def _crossbar(hardware: Hardware) -> bool:
+    return any(unit.kind == "crossbar" for unit in hardware.units.values())
+
+
+def _changes_numbers(hardware: Hardware, path: str) -> bool:
+    from cyclewright.precision import changes_numbers  # NumPy and the crossbar's modules are for crossbars alone
+
+    return changes_numbers(hardware, path)
+
+
+def _output_error(prepared: Prepared, hardware: Hardware) -> float | None:
+    from cyclewright.precision import quick_error
+
+    return quick_error(prepared.graph, hardware)
+
+
+def _with_error(prepared: Prepared, leaf: Leaf, point: Point) -> Point:
+    """``point`` with what its value does to the results of a crossbar."""
+    if point.error is not None:
+        return point
+    return replace(point, output_error=_output_error(prepared, vary(prepared, [(leaf.path, point.value)])))
 
 
 def _elasticity(metric: float | None, base_metric: float, value: float, base_value: float) -> float | None:

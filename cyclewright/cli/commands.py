@@ -11,6 +11,7 @@ from cyclewright.cli.app import Application
 from cyclewright.cli.claims import claims
 from cyclewright.cli.compare import compare
 from cyclewright.cli.models import models
+from cyclewright.cli.precision import precision
 from cyclewright.cli.roofline import roofline
 from cyclewright.cli.run import run
 from cyclewright.cli.schedule import schedule
@@ -40,5 +41,5 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for _command in (run, schedule, whatif, roofline, compare, specs, models, claims):
+for _command in (run, schedule, whatif, roofline, compare, precision, specs, models, claims):
     main.add_command(_command)

@@ -83,6 +83,9 @@ def _show_change(change: Mapping[str, Any]) -> None:
         values = [format_metric(name, both[key]) for key in ("base", "changed", "delta")]
         rows.append((METRICS[name].title, values[0], values[1], sign + values[2], ratio))
     table(("metric", "base", "changed", "delta", "ratio"), rows)
+    if (errors := change.get("output_error")) is not None:
+        old, new = ("exact" if error == 0.0 else "not on arrays" if error is None else f"{error:.3g}" for error in errors)
+        click.echo(f"  output error of the largest layers on arrays {old}, then {new} (see `cyclewright precision`)")
     before, after = change["bound_by"]
     click.echo(f"  bound by {before}" + (f", then by {after}" if after != before else ", as before"))
 

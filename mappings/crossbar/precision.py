@@ -8,14 +8,14 @@ Formulas. A weight w is stored in digits of ``bits_per_cell`` bits: of w + 2^(b-
 in Shafiee et al., ISAAC, ISCA 2016, section 5), of max(w, 0) and max(-w, 0) in two columns (differential), or of |w| in cells that hold
 signs (signed). An input is applied in digits of the driver's bits. Every digit pair gives a column sum over the rows driven at once; read
 noise of a cell adds a Gaussian of standard deviation ``read_noise (2^cell bits - 1) sqrt(sum(x^2))`` to it. The converter has 2^r codes, a
-step of at least one apart; if these do not reach all possible sums, its range is what calibration would set: of several, from codes one
-apart over a few standard deviations above the mean of the layer's sums to the largest sum there can be, the one of least squared error.
-What lies beyond is clipped. Codes are shifted and added exactly.
+step of at least one apart; if these do not reach all possible sums, they lie where calibration would put them: of several windows, from
+one and a half standard deviations around the mean of the layer's sums to all sums there can be, the one of least squared error of the
+product. What lies beyond is clipped. Codes are shifted and added exactly.
 """
 
 from __future__ import annotations
 
-from math import log10, sqrt
+from math import floor, log10, sqrt
 from typing import TYPE_CHECKING
 
 from hwspecs.crossbar import PULSE_WIDTH
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 DIFFERENTIAL, OFFSET, UNSIGNED, SIGNED = "differential", "offset", "unsigned", "signed"
-_SIGMAS = (2.0, 3.0, 4.0, 6.0)
-"""How far above the mean of the sums a calibrated converter may reach, in standard deviations."""
+_SIGMAS = (1.5, 2.0, 3.0, 4.0, 6.0)
+"""How far from the mean of the sums a calibrated converter may reach, in standard deviations."""
 SAMPLES, COLUMNS = 32, 32
 """Input vectors, and columns of weights, of one check at most."""
-_CONVERSIONS = 400_000
+CONVERSIONS = 400_000
 """Conversions of one check: layers of many rows and slices are looked at in fewer vectors and columns."""
 
 
@@ -149,11 +149,20 @@ def product(x: Numbers, w: Numbers, arrays: Arithmetic, draw: np.random.Generato
     if arrays.read_noise:
         scale = arrays.read_noise * (2**arrays.bits_per_cell - 1)
         found = found + scale * np.stack(spread) * draw.standard_normal(found.shape)
-    codes, clipped = _converted(found, arrays)
-    result = np.tensordot(np.array(factors), codes, axes=1)
-    if arrays.scheme == OFFSET:
-        result = result - 2.0 ** (arrays.weight_bits - 1) * x.sum(axis=1, keepdims=True)
-    return result, clipped, found.size if arrays.resolution else 0
+    taken = 2.0 ** (arrays.weight_bits - 1) * x.sum(axis=1, keepdims=True) if arrays.scheme == OFFSET else 0.0
+    if not arrays.resolution:
+        return np.tensordot(np.array(factors), found, axes=1) - taken, 0, 0
+    exact = x @ w
+    best: tuple[float, Numbers, int] | None = None
+    for low, step in _windows(found, arrays):
+        codes = np.rint((found - low) / step)
+        kept = np.clip(codes, 0, 2**arrays.resolution - 1)
+        result = np.tensordot(np.array(factors), low + step * kept, axes=1) - taken
+        error = float(((result - exact) ** 2).sum())
+        if best is None or error < best[0]:
+            best = error, result, int((codes != kept).sum())
+    assert best is not None  # there is always a window
+    return best[1], best[2], found.size
 
 
 def _reads(rows: int, arrays: Arithmetic) -> Iterator[slice]:
@@ -191,52 +200,39 @@ def _planes(w: Numbers, arrays: Arithmetic) -> Iterator[tuple[float, Numbers]]:
         yield from _digits(w + 2.0 ** (bits - 1) if arrays.scheme == OFFSET else w, bits, each)
 
 
-def _converted(sums: Numbers, arrays: Arithmetic) -> tuple[Numbers, int]:
-    """The sums as codes times the converter's step, and how many lay beyond its range."""
-    import numpy as np
-
-    if not arrays.resolution:
-        return sums, 0
-    signed = arrays.scheme == SIGNED
-    codes = max(1, 2 ** (arrays.resolution - 1) - 1 if signed else 2**arrays.resolution - 1)
-    least = -codes if signed else 0
-    best: tuple[float, Numbers, int] | None = None
-    for step in _steps(np.abs(sums) if signed else sums, codes, arrays):
-        levels = np.rint(sums / step)
-        kept = step * np.clip(levels, least, codes)
-        error = float(((kept - sums) ** 2).sum())
-        if best is None or error < best[0]:
-            best = error, kept, int(((levels > codes) | (levels < least)).sum())
-    assert best is not None  # there is always a step
-    return best[1], best[2]
-
-
-def _steps(reach: Numbers, codes: int, arrays: Arithmetic) -> list[float]:
-    """Steps between codes that a calibration may choose from."""
-    mean, deviation, most = float(reach.mean()), float(reach.std()), float(arrays.greatest_sum)
-    ranges = [*(min(most, mean + sigmas * deviation) for sigmas in _SIGMAS), most]
-    return sorted({1.0, *(max(1.0, size / codes) for size in ranges)})
+def _windows(sums: Numbers, arrays: Arithmetic) -> list[tuple[float, float]]:
+    """(lowest code, step between codes) that a calibration may choose from."""
+    codes = 2**arrays.resolution - 1
+    mean, deviation, most = float(sums.mean()), float(sums.std()), float(arrays.greatest_sum)
+    least = -most if arrays.scheme == SIGNED else 0.0
+    ranges = [(max(least, floor(mean - sigmas * deviation)), min(most, mean + sigmas * deviation)) for sigmas in _SIGMAS]
+    ranges += [(least, high) for _, high in ranges]
+    found = {(low, max(1.0, (high - low) / codes)) for low, high in [*ranges, (least, most)]}
+    return sorted(found | {(least, 1.0)})
 
 
 def check(
-    k: int, n: int, arrays: Arithmetic, *, density: float = 1.0, samples: int = SAMPLES, columns: int = COLUMNS, seed: int = 0
-) -> Precision:
-    """The precision of a layer of ``k`` x ``n`` weights on ``arrays``, on drawn numbers: Gaussian weights, inputs behind a rectifier.
+    k: int, n: int, arrays: Arithmetic, *, density: float = 1.0, samples: int = SAMPLES, columns: int = COLUMNS, seed: int = 0,
+    conversions: int = CONVERSIONS,
+) -> Precision:  # fmt: skip
+    """The precision of a layer of ``k`` x ``n`` weights on ``arrays``, on drawn numbers: Gaussian weights, Gaussian inputs behind
+    a rectifier.
 
     Args:
-        density: share of the inputs that are not zero; inputs of one bit are events.
-        samples: vectors; ``columns``: outputs that are looked at; both at most. Equal seeds draw equal numbers.
+        density: share of the inputs that are there, drawn before the rectifier; inputs of one bit are events.
+        samples: vectors; ``columns``: outputs that are looked at; both at most, and fewer where they would take more
+            than ``conversions``. Equal seeds draw equal numbers.
     """
     import numpy as np
 
     sums = arrays.sums(k)
-    columns = max(1, min(n, columns, _CONVERSIONS // (sums * samples)))
-    samples = max(1, min(samples, _CONVERSIONS // (sums * columns)))
+    columns = max(1, min(n, columns, conversions // (sums * samples)))
+    samples = max(1, min(samples, conversions // (sums * columns)))
     draw = np.random.default_rng(seed)
     real_w = draw.standard_normal((k, columns))
     least, most = arrays.weight_range
     real_w = np.abs(real_w) if least == 0 else real_w
-    real_x = np.abs(draw.standard_normal((samples, k)))
+    real_x = np.maximum(draw.standard_normal((samples, k)), 0.0)
     if arrays.input_bits == 1:
         real_x = np.ones_like(real_x)
     if density < 1.0:
@@ -245,14 +241,14 @@ def check(
     step_x = max(float(real_x.max()), 1e-30) / (2**arrays.input_bits - 1)
     w = np.clip(np.rint(real_w / step_w), least, most)
     x = np.rint(real_x / step_x)
-    given, clipped, conversions = product(x, w, arrays, draw)
+    given, clipped, converted = product(x, w, arrays, draw)
     exact, rounded, unit = real_x @ real_w, x @ w, step_x * step_w
     return Precision(
         error=_share(given * unit - exact, exact),
         quantization_error=_share(rounded * unit - exact, exact),
         array_error=_share(given - rounded, rounded),
-        clipped=clipped / conversions if conversions else 0.0,
-        conversions=conversions,
+        clipped=clipped / converted if converted else 0.0,
+        conversions=converted,
     )
 
 
