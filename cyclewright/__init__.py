@@ -18,6 +18,7 @@ from cyclewright.siblings import require_siblings
 if TYPE_CHECKING:
     from cyclewright.api import Result, load_hardware, load_model, run
     from cyclewright.comparison import compare, compare_measured
+    from cyclewright.fitting import largest_batch
     from cyclewright.ledger import claims
     from cyclewright.outputs import save
     from cyclewright.roofs import roofline
@@ -38,6 +39,7 @@ __all__ = [
     "claims",
     "compare",
     "compare_measured",
+    "largest_batch",
     "load_hardware",
     "load_model",
     "roofline",
@@ -58,6 +60,7 @@ _HOME = {
     "claims": "cyclewright.ledger",
     "compare": "cyclewright.comparison",
     "compare_measured": "cyclewright.comparison",
+    "largest_batch": "cyclewright.fitting",
     "load_hardware": "cyclewright.api",
     "load_model": "cyclewright.api",
     "roofline": "cyclewright.roofs",

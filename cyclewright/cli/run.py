@@ -50,6 +50,7 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     from cyclewright.api import document_of
     from cyclewright.api import run as run_model
     from cyclewright.explain import explain
+    from cyclewright.fitting import check_step_fits
     from cyclewright.outputs import render_run, write_all
 
     asked = {"interval": not options["no_interval"], "accounting": options["accounting"]}
@@ -71,6 +72,7 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
         if document["scalesim"]:
             _scalesim(document["scalesim"])
     say_written(outputs)
+    check_step_fits(result, model, hardware, {**settings, "overrides": overrides})
     check_gates(gates, document)
 
 
@@ -122,7 +124,8 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     energy = sorted(document["energy_by_component"].items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name} {percent(joules / document['energy_j'])}" for name, joules in energy[:3]) if document["energy_j"] else ""
-    things = "tokens" if document["phase"] in ("decode", "prefill", "encode") else "inferences"
+    tokens = document["phase"] in ("decode", "prefill", "encode") or (document["phase"] == "train" and "tokens" in document["settings"])
+    things = "tokens" if tokens else "samples" if document["phase"] == "train" else "inferences"
     room = next((f" of {format_bytes(size)}" for size, off_chip in document["capacities"].values() if off_chip), "")
     held = f", weights {format_bytes(document['stored_weight_bytes'])}"
     if document["kv_cache_bytes"]:
