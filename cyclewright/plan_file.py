@@ -61,6 +61,7 @@ def document_of(scheduled: Scheduled) -> dict[str, Any]:
         "method": answer.method,
         "stopped": answer.stopped,
         "seconds": round(scheduled.seconds, 3),
+        "limit_seconds": scheduled.limit_s,
         "effort": dict(answer.effort),
         "budgets": known,
         "baselines": rows,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ilp.baselines import Scheme
 
 Progress = Callable[[str], None]
+_BUDGETS = 0.3
+"""Part of a wall-clock limit that the search for M_P may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Scheduled:
         baselines: what simpler schemes move; empty where they were not asked for.
         settings: what the problem was made from; ``ilp.atomic`` makes the same one from them again.
         problem, answer, graph: the problem, the solver's answer with the plan, and the graph they come from.
+        limit_s: wall-clock limit that was given for all of it, or None.
     """
 
     model: str
@@ -47,6 +50,7 @@ class Scheduled:
     problem: Problem = field(repr=False)
     answer: Answer = field(repr=False)
     graph: OperatorGraph = field(repr=False)
+    limit_s: float | None = None
 
     @property
     def extra_bytes(self) -> int:
@@ -113,14 +117,16 @@ def schedule(
         explicit_padding, split_attention: write padding, and attention, as operators of their own first.
         phase, batch, context, tokens, format, dims, unknown_op: as in ``run``; operators are not fused.
         method: a method of ``ilp.solve``; None: the portfolio. ``solver``: of its linear models.
-        states, nodes: effort. ``seconds``: wall-clock limit; a plan that it cut short says so.
-        compare: also fill ``baselines``.
+        states, nodes: effort.
+        seconds: wall-clock limit of the whole call: budgets, plan, addresses and comparison share it. A plan that it cut short says so.
+        compare: also fill ``baselines``; those that the limit cuts short are left out.
         with_budgets: False leaves ``budgets`` out where neither ``budget`` nor ``compare`` needs them.
         progress: called with a line of text now and then.
 
     Raises:
         CyclewrightError: bad input; InfeasibleError names the operator that does not fit and by how much.
     """
+    clock = _Clock(seconds)
     passes = {"explicit_padding": explicit_padding, "split_attention": split_attention}
     choices = {"weights": weights, "in_place": in_place, "concat_views": concat_views}
     loading = {
@@ -135,28 +141,62 @@ def schedule(
     graph = load_graph(model, loading, passes)
     problem = atomic_problem(graph, **choices)
     start = time.perf_counter()
-    found = budgets(problem, seconds=seconds, progress=progress) if budget in ("M_H", "M_P") or compare or with_budgets else None
+    wanted = budget in ("M_H", "M_P") or compare or with_budgets
+    found = budgets(problem, seconds=clock.left(_BUDGETS), progress=progress) if wanted else None
     if capacity is None:
         from ilp.atomic import least_capacity
 
         capacity = found.named(budget or "M_R") if found is not None else least_capacity(problem)
-    effort = {"method": method, "solver": solver, "states": states, "nodes": nodes, "seconds": seconds}
-    answer = _solved(problem, capacity, found, effort, progress)
+    schemes = _Schemes(problem, capacity, found, clock)
+    answer = _solved(problem, capacity, found, {"method": method, "solver": solver, "states": states, "nodes": nodes}, schemes, progress)
     elapsed = time.perf_counter() - start
     rows: tuple[Scheme, ...] = ()
-    if compare and found is not None and answer.stopped != "interrupted":
+    if compare and answer.stopped != "interrupted":
         try:
-            rows = _compared(problem, capacity, found)
+            rows = schemes()
         except KeyboardInterrupt:
             answer = replace(answer, stopped="interrupted")
     name = None if isinstance(model, OperatorGraph) else str(model)
     given = {key: value for key, value in {**loading, **passes, **choices}.items() if value not in (None, {}, False)}
     settings = {"model": name, **given}
     moved = compulsory_bytes(graph, weights=weights)
-    return Scheduled(name or graph.name, capacity, moved, elapsed, found, rows, settings, problem, answer, graph)
+    return Scheduled(name or graph.name, capacity, moved, elapsed, found, rows, settings, problem, answer, graph, seconds)
 
 
-def _solved(problem: Problem, capacity: int, known: Budgets | None, effort: Mapping[str, Any], progress: Progress | None) -> Answer:
+class _Clock:
+    """The wall-clock limit of a whole call."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+
+    def left(self, part: float = 1.0) -> float | None:
+        """``part`` of the seconds left, more than 0; None: no limit."""
+        return None if self.deadline is None else max(1e-3, part * (self.deadline - time.monotonic()))
+
+
+class _Schemes:
+    """What simpler schemes move, found out once, where somebody asks."""
+
+    def __init__(self, problem: Problem, capacity: int, known: Budgets | None, clock: _Clock) -> None:
+        self.problem, self.capacity, self.known, self.clock = problem, capacity, known, clock
+        self.rows: tuple[Scheme, ...] | None = None
+
+    def __call__(self) -> tuple[Scheme, ...]:
+        if self.rows is None:
+            from ilp.baselines import baselines, orders_of_schemes
+            from ilp.optimum import simple_schemes
+
+            if self.known is None:
+                self.rows = simple_schemes(self.problem, self.capacity, seconds=self.clock.left())
+            else:
+                orders = orders_of_schemes(self.problem, self.known.peak.course[0])
+                self.rows = baselines(self.problem, self.capacity, orders, seconds=self.clock.left())
+        return self.rows
+
+
+def _solved(
+    problem: Problem, capacity: int, known: Budgets | None, effort: Mapping[str, Any], schemes: _Schemes, progress: Progress | None
+) -> Answer:
     """The placed answer; from the budgets alone where the scratchpad is as large as M_P; never worse than a baseline with addresses."""
     from ilp.optimum import optimum
 
@@ -164,20 +204,8 @@ def _solved(problem: Problem, capacity: int, known: Budgets | None, effort: Mapp
         return Answer(known.plan, 0, 0, "minimum-peak order, placed", placed=True, stopped="interrupted" if known.interrupted else "")
     if known is not None and known.interrupted:
         return _simplest(problem, capacity, known)
-    asked = {key: value for key, value in effort.items() if value is not None}
-    answer = optimum(problem, capacity, progress=progress, effort=asked)
-    if answer.proven or answer.stopped == "interrupted" or known is None:
-        return answer
-    try:
-        rows = _compared(problem, capacity, known)
-    except KeyboardInterrupt:
-        return replace(answer, stopped="interrupted")
-    for row in (each for each in rows if each.allocator != "none"):
-        if row.extra_bytes < answer.extra_bytes:
-            answer = replace(
-                answer, plan=row.plan, extra_bytes=row.extra_bytes, method=f"{row.name}; bound by {answer.method}", placed=True
-            )
-    return answer
+    asked = {key: value for key, value in {**effort, "seconds": schemes.clock.left()}.items() if value is not None}
+    return optimum(problem, capacity, progress=progress, effort=asked, schemes=schemes)
 
 
 def _simplest(problem: Problem, capacity: int, known: Budgets) -> Answer:
@@ -188,12 +216,6 @@ def _simplest(problem: Problem, capacity: int, known: Budgets) -> Answer:
     rows = baselines(problem, capacity, orders_of_schemes(problem, known.peak.course[0]), schemes)
     best = min(rows, key=lambda row: row.extra_bytes)
     return Answer(best.plan, best.extra_bytes, 0, best.name, placed=True, stopped="interrupted")
-
-
-def _compared(problem: Problem, capacity: int, known: Budgets) -> tuple[Scheme, ...]:
-    from ilp.baselines import baselines, orders_of_schemes
-
-    return baselines(problem, capacity, orders_of_schemes(problem, known.peak.course[0]))
 
 
 def read_capacity(scratchpad: str | int | None, budget: str | None) -> int | None:

@@ -69,6 +69,7 @@ class ScheduledOn:
             "method": self.schedule.method,
             "stopped": "",
             "seconds": round(self.seconds, 3),
+            "limit_seconds": None,
             "effort": {},
             "budgets": None,
             "baselines": [],

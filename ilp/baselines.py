@@ -77,14 +77,14 @@ def baselines(
 
     Args:
         orders: name to order (``orders_of_schemes``); schemes of other orders are left out.
-        seconds: wall-clock limit of the searches for optimal replacement, all together; past it Belady's rule stands in for it.
+        seconds: wall-clock limit of the searches for optimal replacement, all together; schemes that it cuts short are left out.
 
     Raises:
         InfeasibleError: an operator does not fit by itself.
     """
     check_fits(problem, capacity)
     deadline = None if seconds is None else time.monotonic() + seconds
-    bare: dict[tuple[str, str], Plan] = {}
+    bare: dict[tuple[str, str], Plan | None] = {}
     found = []
     for order, replacement, allocator in schemes:
         if order not in orders:
@@ -95,7 +95,10 @@ def baselines(
             key = order, replacement
             if key not in bare:
                 bare[key] = _replaced(problem, capacity, orders[order], replacement, deadline)
-            plan = bare[key] if allocator == "none" else fitted(problem, bare[key], capacity, by_size=allocator == "linear")
+            replaced = bare[key]
+            if replaced is None:
+                continue
+            plan = replaced if allocator == "none" else fitted(problem, replaced, capacity, by_size=allocator == "linear")
         found.append(Scheme(order, replacement, allocator, plan, recount(problem, plan, capacity)))
     return tuple(found)
 
@@ -165,17 +168,19 @@ def in_order(problem: Problem, order: Sequence[int]) -> Problem:
     )
 
 
-def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replacement: str, deadline: float | None) -> Plan:
-    """The plan of a rule of replacement that counts bytes only."""
+def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replacement: str, deadline: float | None) -> Plan | None:
+    """The plan of a rule of replacement that counts bytes only; None if the time is up before the search for the best one ends."""
     belady = _at_run_time(problem, capacity, order, "belady" if replacement == "optimal" else replacement, addressed=False)
     if replacement != "optimal":
         return belady
     left = None if deadline is None else deadline - time.monotonic()
     if left is not None and left <= 0:
-        return belady
+        return None
     answer = best_of_order(problem, capacity, order, seconds=left)
     if answer.stopped == "interrupted":
         raise KeyboardInterrupt  # a plan that is not optimal must not pass for one
+    if answer.stopped == "time limit":
+        return None
     found = answer.plan is not None and answer.extra_bytes <= recount(problem, belady, capacity)
     return answer.plan if found and answer.plan is not None else belady
 

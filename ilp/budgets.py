@@ -26,6 +26,8 @@ STATES = 400_000
 
 PLACEMENTS = 200_000
 """Placements that the search for addresses may try at one capacity."""
+_PEAK = 0.7
+"""Part of a wall-clock limit that the order may take; the rest is for its addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,14 @@ def budgets(
     plan can be placed. Where the plan is placed at a proven minimum peak, M_P is proven.
 
     Args:
-        states: effort for each capacity tried. seconds: wall-clock limit of the search for the peak; M_P may be larger then.
+        states: effort for each capacity tried. seconds: wall-clock limit of the search; M_P may be larger then.
         progress: called with a line of text now and then.
     """
     from ilp.placement import placed_lowest
 
-    peak = minimum_peak(problem, states=states, seconds=seconds, progress=progress)
-    plan, found = placed_lowest(problem, plan_of(problem, *peak.course), effort=PLACEMENTS, at_least=peak.bytes)
+    watch = _Watch(seconds, progress)
+    peak = minimum_peak(problem, states=states, seconds=None if seconds is None else _PEAK * seconds, progress=progress)
+    plan, found = placed_lowest(problem, plan_of(problem, *peak.course), effort=PLACEMENTS, at_least=peak.bytes, over=watch.over)
     return Budgets(least_capacity(problem), max(peak.bytes, found.height_bytes), peak.bound_bytes, plan, peak, peak.interrupted)
 
 

@@ -7,7 +7,7 @@ is counted in placements tried, so the same input gives the same addresses on ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from math import gcd
 from typing import TYPE_CHECKING, Any
@@ -193,7 +193,9 @@ def allocate(buffers: Sequence[Buffer], capacity: int, *, effort: int = EFFORT, 
     return simple if simple.height_bytes <= capacity else packing.search(capacity, effort, seed)
 
 
-def lowest(buffers: Sequence[Buffer], *, effort: int = EFFORT, seed: int = 0, at_least: int = 0) -> Allocation:
+def lowest(
+    buffers: Sequence[Buffer], *, effort: int = EFFORT, seed: int = 0, at_least: int = 0, over: Callable[[], bool] = lambda: False
+) -> Allocation:
     """The least capacity that a placement was found for, as its ``height_bytes``, and ``bound_bytes``, below which there is none.
 
     First fit bounds it from above and the largest load from below; between them capacities are halved, in units of the common divisor of
@@ -202,6 +204,7 @@ def lowest(buffers: Sequence[Buffer], *, effort: int = EFFORT, seed: int = 0, at
     Args:
         effort: placements that the search may try at each capacity.
         at_least: capacities below this are of no interest.
+        over: asked before each capacity; once it answers True, the search ends with what it has.
 
     Raises:
         ArgumentError: as ``allocate``.
@@ -212,7 +215,7 @@ def lowest(buffers: Sequence[Buffer], *, effort: int = EFFORT, seed: int = 0, at
     bound, unit, tried = packing.bound_bytes, packing.unit, 0
     low = max(bound, -(-at_least // unit) * unit)
     best = packing.first_fit(low)
-    while low < best.height_bytes:
+    while low < best.height_bytes and not over():
         # The bound itself is what most plans reach, so it is tried first.
         middle = low + (best.height_bytes - low) // (2 * unit) * unit if tried else low
         found = packing.search(middle, effort, seed)
@@ -255,10 +258,12 @@ def placed(problem: Problem, plan: Plan, capacity: int, *, effort: int = EFFORT,
     return None if found.offsets is None else with_addresses(problem, plan, groups, found.offsets)
 
 
-def placed_lowest(problem: Problem, plan: Plan, *, effort: int = EFFORT, seed: int = 0, at_least: int = 0) -> tuple[Plan, Allocation]:
+def placed_lowest(
+    problem: Problem, plan: Plan, *, effort: int = EFFORT, seed: int = 0, at_least: int = 0, over: Callable[[], bool] = lambda: False
+) -> tuple[Plan, Allocation]:
     """``plan`` with addresses in the least capacity found from ``at_least`` bytes on, and what is known of it (``lowest``)."""
     buffers, groups = rectangles(problem, plan)
-    found = lowest(buffers, effort=effort, seed=seed, at_least=at_least)
+    found = lowest(buffers, effort=effort, seed=seed, at_least=at_least, over=over)
     assert found.offsets is not None
     return with_addresses(problem, plan, groups, found.offsets), found
 

@@ -65,7 +65,11 @@ _COUNT = click.IntRange(min=1)
 @click.option("--solver", metavar="SOLVER", help="highs, cbc, cp-sat (extra ortools) or any that PuLP lists.  [default: highs]")
 @click.option("--states", type=_COUNT, help="Effort: states to look at; the same number gives the same plan.")
 @click.option("--nodes", type=click.IntRange(min=0), help="Effort of a solver: nodes of its search, for each model.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Wall-clock limit; a plan that it cut short says so.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Wall-clock limit of the whole command; a plan that it cut short says so.",
+)
 @click.option("--compare", is_flag=True, help="Also what simpler schemes move (an HTML page always has it).")
 @click.option("--replay", "plan_file", metavar="FILE", help="Check and count a plan file (.yaml, .json) again.")
 @click.option("--buffers", metavar="FILE.csv", help="Place the buffers of a file in MiniMalloc's format.")

@@ -133,6 +133,17 @@ def test_the_command_gives_what_the_function_gives(tmp_path: Path) -> None:
     assert wanted <= set(theirs)
 
 
+def test_a_limit_that_is_too_short_for_anything_still_gives_a_plan_that_no_scheme_beats() -> None:
+    found = cw.schedule("darts-6", seconds=0.001, compare=True)
+    document = found.as_dict()
+    assert (document["limit_seconds"], document["placed"], document["stopped"]) == (0.001, True, "time limit")
+    assert recount(found.problem, found.answer.plan, found.scratchpad_bytes) == document["extra_bytes"] >= document["lower_bound_bytes"]
+    weighed = [row for row in document["baselines"] if row["allocator"] != "none"]
+    assert document["extra_bytes"] <= min(row["extra_bytes"] for row in weighed)
+    assert not any(row["replacement"] == "optimal" for row in weighed)  # nothing that the limit cut short is called optimal
+    assert cw.schedule("squeezenet-1.1").as_dict()["limit_seconds"] is None
+
+
 def test_a_scratchpad_that_is_too_small_names_the_operator_and_by_how_much() -> None:
     with pytest.raises(InfeasibleError, match="49600 more than the scratchpad of 2358848") as caught:
         cw.schedule("resnet50", scratchpad=2358848)
