@@ -97,6 +97,7 @@ class Edge:
 
     A firing of ``source`` needs ``produced`` free places at its start and leaves its tokens at its end; a firing of ``target``
     needs ``consumed`` tokens at its start and frees their places at its end. ``capacity`` 0 means unbounded.
+    Fewer than no ``initial`` tokens hold the target's first firing back for that many more (the window of a convolution).
     A *barrier* (``produced == consumed == 0``) lets the first firing of ``target`` start after the last one of ``source`` ends.
     """
 

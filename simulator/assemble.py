@@ -192,10 +192,10 @@ class _Run:
             capacities={memory.name: (memory.size_bytes, memory.off_chip) for memory in hardware.memories.values()},
             provenance=self._provenance(),
             resources=resources_of(hardware),
-            in_memory=self._in_memory(energy, busy),
+            in_memory=self._in_memory(energy, busy, dram),
         )
 
-    def _in_memory(self, energy: dict[str, float], busy: dict[str, float]) -> Mapping[str, object] | None:
+    def _in_memory(self, energy: dict[str, float], busy: dict[str, float], dram: int) -> Mapping[str, object] | None:
         """What a crossbar's arrays hold and do; None on other hardware."""
         if self.mapped.in_memory is None:
             return None
@@ -203,7 +203,8 @@ class _Run:
 
         meta = self.mapped.graph.meta
         inputs = float(meta.get("batch", 1)) * float(meta.get("tokens", 1))
-        return completed(self.mapped.in_memory, energy, busy, self.hardware.clock_hz, inputs)
+        share = min(1.0, self.floor.bytes / dram) if dram else 1.0
+        return completed(self.mapped.in_memory, energy, busy, self.hardware.clock_hz, inputs, share)
 
     def _peak_rate(self, operators: tuple[OperatorResult, ...]) -> float:
         """Dense operations per second of the format that carries most MACs."""

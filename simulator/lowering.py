@@ -255,7 +255,7 @@ def _edge(operator: str, edge: Edge, numbers: dict[str, int]) -> FlowEdge:
         source, target = numbers[edge.source], numbers[edge.target]
     except KeyError as error:
         raise ContractError(f"an edge joins stage {error.args[0]!r}, which is not there", where=operator) from None
-    if min(edge.produced, edge.consumed, edge.initial, edge.capacity) < 0 or (edge.produced == 0) != (edge.consumed == 0):
+    if min(edge.produced, edge.consumed, edge.capacity) < 0 or (edge.produced == 0) != (edge.consumed == 0):
         raise ContractError(f"edge {edge.source!r} -> {edge.target!r} has senseless token counts", where=operator)
     if edge.capacity and edge.initial > edge.capacity:
         raise ContractError(f"edge {edge.source!r} -> {edge.target!r} starts with more tokens than it holds", where=operator)

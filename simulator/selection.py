@@ -20,7 +20,7 @@ from ilp.trivial import trivial_schedule
 from mappings.branches import branches
 from mappings.chains import chains
 from mappings.dataflow import Alternative, MappedBlock, MappedGraph, MappedOperator
-from mappings.groups import Group, stretches, with_groups
+from mappings.groups import Group, Stretch, stretches, with_groups
 from simulator.lowering import Lowering
 from simulator.play import play
 from simulator.ports import Ports
@@ -102,7 +102,7 @@ class _Search:
         offered: list[list[tuple[int, Group]]] = []
         for stretch, cycles, plan in zip(stretches(ranked), alone, schedule.blocks, strict=True):
             fused = chains(stretch) if self.hardware.cores == 1 else ()  # chains of several cores: on one of them, see ``_on_fewer_cores``
-            groups = [group for group in (*fused, *branches(stretch)) if self._fitting(group.mapped)]
+            groups = [group for group in (*fused, *self._beside(stretch, ranked)) if self._fitting(group.mapped)]
             best = self._best([group.mapped for group in groups], [_kept(group, stretch.block, plan) for group in groups])
             row = []
             for group, (item, spent) in zip(groups, best, strict=True):
@@ -118,6 +118,14 @@ class _Search:
         if spent < total:
             return Found(_noted(grouped, chosen, spent, total), whole, spent, total)
         return self._one_by_one(ranked, chosen, schedule, total)
+
+    def _beside(self, stretch: Stretch, mapped: MappedGraph) -> tuple[Group, ...]:
+        """Operators side by side: branches, or on crossbars layers that have arrays of their own."""
+        if mapped.in_memory is None:
+            return branches(stretch)
+        from mappings.crossbar.pipeline import pipelines  # other hardware never loads the family
+
+        return pipelines(stretch, mapped.in_memory)
 
     def _one_by_one(self, ranked: MappedGraph, wanted: Chosen, schedule: Schedule, total: int) -> Found:
         """All groups together lose (kept tensors had to give way, say): take them singly, each only if the whole plan gets faster."""

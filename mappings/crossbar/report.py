@@ -125,7 +125,7 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
 
 
 def completed(
-    found: Mapping[str, Any], energy: Mapping[str, float], busy: Mapping[str, float], clock_hz: float, inputs: float
+    found: Mapping[str, Any], energy: Mapping[str, float], busy: Mapping[str, float], clock_hz: float, inputs: float, compulsory: float
 ) -> dict[str, object]:
     """``in_memory`` with what a run adds: joules by component, shares of the converters, the steady interval of a pipeline of layers.
 
@@ -134,13 +134,16 @@ def completed(
 
     Args:
         energy: joules by component of the run; ``busy``: resource to seconds; ``inputs``: images or tokens of the run.
+        compulsory: share of the run's off-chip bytes that is compulsory: layers side by side hand the rest on within the chip.
     """
     unit = str(found["unit"])
     start = f"{unit}."
     parts = {name[len(start) :]: joules for name, joules in energy.items() if name.startswith(start)}
     total, area = sum(energy.values()), dict(found["area_mm2"])
     paces = {f"arrays of {found['busiest']}": found["busiest_cycles"] / clock_hz} if found["busiest_cycles"] else {}
-    paces.update({resource: seconds for resource, seconds in busy.items() if resource != f"compute:{unit}"})
+    for resource, seconds in busy.items():
+        if resource.partition(".")[0] != f"compute:{unit}":
+            paces[resource] = seconds * (compulsory if resource.startswith("memory:") else 1.0)
     slowest = max(paces, key=lambda name: paces[name], default="")
     interval = paces.get(slowest, 0.0)
     return {
