@@ -87,6 +87,7 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     kinds = ", ".join(f"{unit.name} ({unit.kind})" for unit in device.units.values())
     rows = [("family", device.family), ("units", kinds), ("default format", device.default_format), ("digest", device.digest[:16])]
     pairs([*rows, *resource_line(resources_of(device))])
+    _show_peaks(device)
     heading("numbers")
     table(
         ("path", "value", "low", "high", "source", "citation"),
@@ -99,6 +100,39 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     )
 
 
+def _show_peaks(device: Hardware) -> None:
+    """Peak rate, power and area by component of a device with arrays of memory cells, from its parts."""
+    if not any(unit.kind == "crossbar" for unit in device.units.values()):
+        return
+    from hwspecs.vocabulary.units import format_quantity
+    from mappings.crossbar.peak import peaks_of
+
+    for peak in peaks_of(device):
+        heading(f"peak of unit {peak.unit}, all arrays busy")
+        rows = [("rate", f"{peak.tops:.4g} TOPS, one product per array each {format_quantity(peak.interval_s, 's')}")]
+        for name, ratio in (("TOPS/W", peak.tops_per_w), ("TOPS/mm2", peak.tops_per_mm2)):
+            if ratio is not None:
+                rows.append((name, f"{ratio:.4g}"))
+        if peak.stated_area_mm2 is not None:
+            rows.append(("stated area", f"{peak.stated_area_mm2:.4g} mm2"))
+        pairs(rows)
+        parts = dict.fromkeys((*peak.power_w, *peak.area_mm2))
+        watts, mm2 = peak.total_power_w or 1.0, peak.total_area_mm2 or 1.0
+        table(
+            ("component", "power", "share", "area", "share"),
+            [
+                (
+                    part,
+                    format_quantity(peak.power_w.get(part, 0.0), "W"),
+                    f"{100 * peak.power_w.get(part, 0.0) / watts:.1f} %",
+                    f"{peak.area_mm2.get(part, 0.0):.4g} mm2",
+                    f"{100 * peak.area_mm2.get(part, 0.0) / mm2:.1f} %",
+                )
+                for part in sorted(parts, key=lambda name: -peak.power_w.get(name, 0.0))
+            ],
+        )
+
+
 def _bound(value: float | None, unit: str) -> str:
     from hwspecs.vocabulary.units import format_quantity
 
@@ -108,7 +142,13 @@ def _bound(value: float | None, unit: str) -> str:
 def _document(device: Hardware) -> dict[str, Any]:
     from dataclasses import asdict
 
+    peaks: dict[str, Any] = {}
+    if any(unit.kind == "crossbar" for unit in device.units.values()):
+        from mappings.crossbar.peak import peaks_of
+
+        peaks = {"peaks": [peak.as_dict() for peak in peaks_of(device)]}
     return {
+        **peaks,
         "name": device.name, "description": device.description, "family": device.family, "default_format": device.default_format,
         "digest": device.digest, "units": {unit.name: unit.kind for unit in device.units.values()}, "memories": list(device.memories),
         "leaves": [asdict(leaf) for leaf in device.leaves.values()],
