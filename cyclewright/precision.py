@@ -96,7 +96,7 @@ class ModelPrecision:
         }  # fmt: skip
 
 
-def precision(model: Any, hardware: Any, *, operator: str | None = None, seed: int = 0, **settings: Any) -> ModelPrecision:
+def check_precision(model: Any, hardware: Any, *, operator: str | None = None, seed: int = 0, **settings: Any) -> ModelPrecision:
     """How far the products of ``model`` on the arrays of ``hardware`` are from the exact ones, on drawn numbers.
 
     Args:

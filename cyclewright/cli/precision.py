@@ -36,7 +36,7 @@ does, and what the arrays do besides. This is a guard against converters that lo
 def precision(model: str, hardware: str, overrides: tuple[str, ...], operator: str | None, seed: int, **options: Any) -> None:
     """Check the arithmetic of a crossbar."""
     settings = settings_of(options)
-    from cyclewright.precision import precision as ask
+    from cyclewright.precision import check_precision as ask
 
     document = ask(model, hardware, overrides=overrides, operator=operator, seed=seed, **settings).as_dict()
     if options["as_json"]:

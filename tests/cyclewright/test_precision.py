@@ -9,14 +9,14 @@ from click.testing import CliRunner
 
 import cyclewright as cw
 from cyclewright.cli.commands import main
-from cyclewright.precision import precision, quick_error
+from cyclewright.precision import check_precision, quick_error
 from cyclewright.sensitivity import whatif
 from hwspecs.vocabulary.errors import ArgumentError, UnknownNameError
 from workloads import load_model
 
 
 def test_distinct_layers_are_drawn_once_and_cover_all_work_on_arrays():
-    found = precision("resnet50", "isaac")
+    found = check_precision("resnet50", "isaac")
     names = [name for layer in found.layers for name in layer.operators]
     assert len(names) == len(set(names)) == 54  # 53 convolutions and the classifier
     assert sum(layer.macs for layer in found.layers) == cw.run("resnet50", "isaac").macs
@@ -25,40 +25,40 @@ def test_distinct_layers_are_drawn_once_and_cover_all_work_on_arrays():
 
 
 def test_fewer_bits_cost_precision():
-    errors = [precision("lstm-kws", "isaac", overrides=[f"array.adc.resolution={bits}"]).error for bits in (8, 5, 4, 3)]
+    errors = [check_precision("lstm-kws", "isaac", overrides=[f"array.adc.resolution={bits}"]).error for bits in (8, 5, 4, 3)]
     assert errors == sorted(errors)
     assert errors[-1] > 100 * errors[0]
 
 
 def test_sums_without_converters_are_exact_up_to_rounding():
-    (layer, *_) = precision("gemm:1x256x64", "dcim-22nm", format="int8").layers
+    (layer, *_) = check_precision("gemm:1x256x64", "dcim-22nm", format="int8").layers
     assert layer.converter_bits == 0
     assert layer.precision.array_error == layer.precision.clipped == 0.0
     assert layer.precision.error == pytest.approx(layer.precision.quantization_error)
 
 
 def test_one_operator_and_seeds():
-    one = precision("lstm-kws", "isaac", operator="fc", seed=3)
+    one = check_precision("lstm-kws", "isaac", operator="fc", seed=3)
     assert [layer.operators for layer in one.layers] == [("fc",)]
-    assert one == precision("lstm-kws", "isaac", operator="fc", seed=3)
-    assert one.layers[0].precision != precision("lstm-kws", "isaac", operator="fc", seed=4).layers[0].precision
+    assert one == check_precision("lstm-kws", "isaac", operator="fc", seed=3)
+    assert one.layers[0].precision != check_precision("lstm-kws", "isaac", operator="fc", seed=4).layers[0].precision
 
 
 def test_events_state_their_density():
-    layers = {layer.operators: layer for layer in precision("lsm-nmnist", "isaac").layers}
+    layers = {layer.operators: layer for layer in check_precision("lsm-nmnist", "isaac").layers}
     assert layers[("current",)].density == pytest.approx((256 * 0.076 + 200 * 0.00042) / 456)
     assert layers[("readout",)].density == 1.0
 
 
 def test_what_cannot_be_asked():
     with pytest.raises(ArgumentError, match="no crossbar"):
-        precision("lstm-kws", "edge-npu")
+        check_precision("lstm-kws", "edge-npu")
     with pytest.raises(UnknownNameError, match=r"layer0\.gates"):
-        precision("lstm-kws", "isaac", operator="layer0.gate")
+        check_precision("lstm-kws", "isaac", operator="layer0.gate")
     with pytest.raises(ArgumentError, match="seed"):
-        precision("lstm-kws", "isaac", seed=-1)
+        check_precision("lstm-kws", "isaac", seed=-1)
     with pytest.raises(ArgumentError, match="integers"):
-        precision("lstm-kws", "isaac", format="fp32")
+        check_precision("lstm-kws", "isaac", format="fp32")
 
 
 def test_what_if_shows_the_error_beside_the_gain():

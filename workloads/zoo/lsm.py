@@ -16,9 +16,10 @@ from hwspecs.vocabulary.functions import OPERATIONS
 from hwspecs.vocabulary.sparsity import DENSE, Sparsity
 from workloads.builder import GraphBuilder
 from workloads.graph import Nest, Operand, OperatorGraph, Repeat, Role
-from workloads.nests import plain_axes
+from workloads.nests import axis, plain_axes
 from workloads.reservoir import Reservoir
 
+_LEAK_OPS = 2
 EVENT_FORMAT = "int1"
 """An event is there or not: one bit, whatever the format of weights and membranes."""
 
@@ -79,12 +80,12 @@ def _reservoir(builder: GraphBuilder, name: str, reservoir: Reservoir, batch: in
     body = GraphBuilder(f"{name}.step", builder.format)
     body.tensor("x", (batch, wide), format=EVENT_FORMAT, sparsity=entering)
     body.tensor("s", (batch, size), format=EVENT_FORMAT, sparsity=own)
-    outer: dict[str, str] = {}
-    for state in ("v", "n"):
-        body.tensor(state, (batch, size), role=Role.STATE)
-        outer[state] = builder.tensor(f"{name}.{state}_first", (batch, size), role=Role.STATE)
-    outer["s"] = builder.tensor(f"{name}.s_first", (batch, size), format=EVENT_FORMAT, role=Role.STATE)
-    body.inputs += ["x", "s", "v", "n"]
+    body.tensor("state", (batch, size, 2), role=Role.STATE)
+    outer = {
+        "state": builder.tensor(f"{name}.state_first", (batch, size, 2), role=Role.STATE),
+        "s": builder.tensor(f"{name}.s_first", (batch, size), format=EVENT_FORMAT, role=Role.STATE),
+    }
+    body.inputs += ["x", "s", "state"]
     weights = {"W": (size, wide + size)} if joined else {"W": (size, wide), "R": (size, size)}
     for weight, shape in weights.items():
         body.tensor(weight, shape, role=Role.WEIGHT)
@@ -100,29 +101,36 @@ def _reservoir(builder: GraphBuilder, name: str, reservoir: Reservoir, batch: in
             body.tensor(product, (batch, size))
         currents = [body.gemm("x", "W", "current", transpose_b=True), body.gemm("s", "R", "recurrent", transpose_b=True)]
     _neurons(body, currents, own)
-    last = builder.tensor(f"{name}.counts", (batch, size))
-    carried = (("v_next", "v"), ("s_next", "s"), ("n_next", "n"))
-    body.output("v_next", "s_next", "n_next")
-    builder.add(
-        Repeat(f"{name}.steps", body.build(), reservoir.steps, carried, tuple(weights), outer, {"n_next": last}, stacked={"x": events})
-    )
-    return last
+    last = builder.tensor(f"{name}.state", (batch, size, 2), role=Role.STATE)
+    carried = (("state_next", "state"), ("s_next", "s"))
+    body.output("state_next", "s_next")
+    stacked = {"x": events}
+    builder.add(Repeat(f"{name}.steps", body.build(), reservoir.steps, carried, tuple(weights), outer, {"state_next": last}, stacked))
+    counts = builder.tensor(f"{name}.counts", (batch, size))
+    axes = (*plain_axes(("d0", "d1")), axis(offset=1))
+    return builder.copy(last, counts, (batch, size), axes, read_bytes=builder[counts].stored_bytes, attributes={"function": "slice"})
 
 
 def _neurons(body: GraphBuilder, currents: list[str], own: Sparsity) -> None:
-    """Leaky integrate-and-fire: the membranes leak or are reset, take the currents, and spike where they reach the threshold; the counter
-    of each neuron grows with its spikes. Five operations a neuron (``lif``), one more for a second current."""
-    batch, size = body["v"].shape
-    body.tensor("v_next", (batch, size), role=Role.STATE)
+    """Leaky integrate-and-fire on records of a membrane and a counter: all membranes leak or are reset, while the products run; then they
+    take the currents and spike where they reach the threshold, and the counters grow. Five operations a neuron (``lif``, of which leak and
+    reset are two), one more for a second current."""
+    batch, size, _ = body["state"].shape
+    for made in ("leaked", "state_next"):
+        body.tensor(made, (batch, size, 2), role=Role.STATE)
     body.tensor("s_next", (batch, size), format=EVENT_FORMAT, sparsity=own)
-    body.tensor("n_next", (batch, size), role=Role.STATE)
-    whole = plain_axes(("b", "n"))
-    reads = tuple(Operand(item, whole) for item in (*currents, "v", "s", "n"))
-    writes = tuple(Operand(item, whole) for item in ("v_next", "s_next", "n_next"))
-    ops = OPERATIONS["lif"] + len(currents) - 1
-    nest = Nest((("b", batch), ("n", size)), "lif", reads, writes, ops)
-    inputs, outputs = (*currents, "v", "s", "n"), ("v_next", "s_next", "n_next")
-    body.operator("elementwise", inputs, outputs, (nest,), name="neurons", attributes={"function": "lif"})
+    each = plain_axes(("b", "n"))
+    dims = (("b", batch), ("n", size))
+
+    def records(name: str) -> tuple[Operand, Operand]:
+        return Operand(name, (*each, axis(offset=0))), Operand(name, (*each, axis(offset=1)))
+
+    leak = Nest(dims, "lif", (*records("state"), Operand("s", each)), records("leaked"), _LEAK_OPS)
+    body.operator("elementwise", ("state", "s"), ("leaked",), (leak,), name="leak", attributes={"function": "lif"})
+    reads = (*(Operand(item, each) for item in currents), *records("leaked"))
+    fire = Nest(dims, "lif", reads, (*records("state_next"), Operand("s_next", each)), OPERATIONS["lif"] - _LEAK_OPS + len(currents) - 1)
+    inputs = (*currents, "leaked")
+    body.operator("elementwise", inputs, ("state_next", "s_next"), (fire,), name="fire", attributes={"function": "lif"})
 
 
 _DIGITS = Reservoir(256, 200, 50, 5.0, 0.9, 0.07, 0.076, 0.00042)
