@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cyclewright.fitting import largest_batch
     from cyclewright.ledger import claims
     from cyclewright.outputs import save
+    from cyclewright.precision import check_precision
     from cyclewright.roofs import roofline
     from cyclewright.scheduling import Scheduled, schedule
     from cyclewright.sensitivity import whatif
@@ -36,6 +37,7 @@ __all__ = [
     "Result",
     "Scheduled",
     "UnsupportedError",
+    "check_precision",
     "claims",
     "compare",
     "compare_measured",
@@ -57,6 +59,7 @@ _HOME = {
     "UnsupportedError": "hwspecs.vocabulary.errors",
     "Result": "cyclewright.api",
     "Scheduled": "cyclewright.scheduling",
+    "check_precision": "cyclewright.precision",
     "claims": "cyclewright.ledger",
     "compare": "cyclewright.comparison",
     "compare_measured": "cyclewright.comparison",
