@@ -1,7 +1,7 @@
 """N:M sparse training on SAT (arXiv 2309.13015): methods and patterns over five networks, and what the assumed numbers of its spec do.
 
     python benchmarks/sat_training.py                  # networks, methods, units, sensitivity and the extreme corners (1 min)
-    python benchmarks/sat_training.py --corners all    # every corner of the numbers that move the mean speed-up (15 min)
+    python benchmarks/sat_training.py --corners all    # every corner of the numbers that move the mean speed-up (20 min)
     python benchmarks/sat_training.py --layers resnet50 --only resnet50
 
 Each network at batch 512, or at the largest power of two that fits the card's memory. GOPS are operations of the dense step (two per MAC of
