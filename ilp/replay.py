@@ -266,9 +266,11 @@ def _ideal_bytes(mapped: MappedGraph) -> int:
     seen: dict[str, int] = {}
     total = 0
     for block in mapped.blocks:
+        slices = {"slice/" + outer: seen.get("slice/" + outer) for outer in block.stacked.values()}
         total += _ideal_round(block, seen, outputs, block.count == 1)
         if block.count > 1:
             fresh = {name: amount for name, amount in seen.items() if not name.startswith("round/")}
+            fresh.update({name: amount for name, amount in slices.items() if amount is not None})  # each round has another slice
             for _, name in block.carried:
                 fresh[block.entering.get(name, name)] = fresh["round/" + name] = 1 << 62
             total += (block.count - 2) * _ideal_round(block, dict(fresh), outputs, False) + _ideal_round(block, fresh, outputs, True)
@@ -293,10 +295,10 @@ def _ideal_round(block: MappedBlock, seen: dict[str, int], outputs: set[str], la
 
     def key(name: str) -> str:
         outer = block.stacked.get(name)
-        if outer is not None and "slice/" + outer in seen:
-            return "slice/" + outer
         if outer is not None and outer in seen:  # an operator has made the whole stack
             return outer
+        if outer is not None and "slice/" + outer in seen:
+            return "slice/" + outer
         whole = block.entering.get(name, name)
         if name in outside and "slice/" + whole in seen:  # and one may read the whole of what rounds have made
             return "slice/" + whole

@@ -183,6 +183,17 @@ def test_recurrent_steps_run_above_their_roofline(model, device):
     assert tile.macs == sum(macs.dense for macs in macs_by_pass(graph).values())
 
 
+@pytest.mark.parametrize("recompute", ["none", "blocks"])
+@pytest.mark.parametrize(
+    "model",
+    ["lstm-kws", "lstm-ptb-char", "lstm-ptb-medium", "transformer-base", "mamba-130m", "qwen3-30b-a3b", "mixtral-8x7b", "bert-base"],
+)
+def test_folded_repeats_of_the_zoo_play_on_a_device(model, recompute):
+    """Sequences that rounds read row by row, experts that rounds visit in part: the counts of compulsory bytes agree, or it would raise."""
+    result = cw.run(model, "nvidia-h100-sxm", phase="train", tokens=16, recompute=recompute)
+    assert result.latency_s >= result.roofline_s > 0
+
+
 def test_folded_steps_play_on_a_device(tmp_path):
     """Stacks that an operator makes whole and rounds read by slices, and the other way round: both counts of compulsory bytes agree."""
     for device in ("nvidia-h100-sxm", "edge-npu", "systolic-array"):

@@ -111,7 +111,9 @@ class Tape:
         made = self.new(made, tensor, weight=tensor.role is Role.WEIGHT)
         nests = tuple(Nest(part.dims, part.function, part.reads, (Operand(made, part.axes),), part.vector_ops) for part in parts)
         inputs = [read.tensor for part in parts for read in part.reads]
-        self.operator(kind, inputs, (made,), nests, self.phase(target), attributes or {})
+        partly = node.read_bytes if isinstance(node, Operator) else {}  # of the experts' weights those that tokens visit
+        read = {name: partly[name] for name in inputs if name in partly}
+        self.operator(kind, inputs, (made,), nests, self.phase(target), attributes or {}, read_bytes=read)
         self.give(target, made)
 
     def give(self, target: str, gradient: str) -> None:
