@@ -303,10 +303,15 @@ def test_the_backward_pass_reads_the_experts_that_tokens_visit():
     """64 tokens x 8 of 128 experts visit 126 of them: forward and input gradient read these, the update all 128."""
     step = load_model("qwen3-30b-a3b", phase="train", tokens=64, fuse=False)
     read = {}
-    for node, holder, _ in step.walk():
-        for name in node.inputs:
+    for operator, holder, _ in step.walk():
+        for name in operator.inputs:
             tensor = holder.tensors[name]
-            if tensor.role is Role.WEIGHT and tensor.shape[:1] == (128,) and node.kind != "update" and node.attributes.get("experts"):
-                read.setdefault(name, []).append(node.read_bytes.get(name, tensor.stored_bytes) * 128 / tensor.stored_bytes)
+            if (
+                tensor.role is Role.WEIGHT
+                and tensor.shape[:1] == (128,)
+                and operator.kind != "update"
+                and operator.attributes.get("experts")
+            ):
+                read.setdefault(name, []).append(operator.read_bytes.get(name, tensor.stored_bytes) * 128 / tensor.stored_bytes)
     assert len(read) == 2
     assert all(found == [126, 126] for found in read.values())
