@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,3 +116,19 @@ def test_models_of_others_join(monkeypatch):
         cost_of("flat", {})
     with pytest.raises(ArgumentError, match="cannot be replaced"):
         register_component("sram", Flat())
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "crossbar-parts.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documents are not here (installed package)")
+def test_the_page_lists_every_model_and_every_crossbar_of_the_library():
+    from hwspecs import describe_hardware
+
+    text = PAGE.read_text(encoding="utf-8")
+    names = [
+        *registry.BUILT_IN,
+        *(each.name for each in describe_hardware() if each.family == "crossbar" and not each.name.endswith("8bit")),
+    ]
+    missing = [name for name in names if f"`{name}`" not in text and f"`-{name.rpartition('-')[2]}`" not in text]
+    assert not missing

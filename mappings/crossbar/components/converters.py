@@ -72,7 +72,7 @@ ADC_SURVEY = ComponentModel(
     "SNDR = 6.02 b + 1.76 dB; M = min(213.78 - 2.872 ln f, 128.31 + 3.2205 b) dB; "
     "E = 10^((SNDR - M)/10) / 2 x exp(24.579 + 1.880 ln node - 2.829 ln b) pJ; "
     "area = exp(1.346 + 0.9933 ln node + 0.1807 ln f + 0.2991 ln E) um2",
-    "fit to the best tenth of Murmann's ADC Performance Survey: Andrulis et al., Modeling Analog-Digital-Converter Energy and Area for "
+    "fit to the best designs of Murmann's ADC Performance Survey: Andrulis et al., Modeling Analog-Digital-Converter Energy and Area for "
     "Compute-In-Memory Accelerator Design, arXiv 2404.06553; coefficients of hwcomponents-adc",
     (Parameter("resolution", "bits of a conversion", low=4, high=16), RATE, NODE),
     _survey,
