@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from hwspecs.vocabulary.errors import ArgumentError, UnsupportedError
 from ilp.atomic import check_fits
 from ilp.decompose import Segment, joined, segments
-from ilp.downset import NO_LIMIT, plan_of, sweep
-from ilp.modelling import MOST_WINDOWS, NOTHING, Found, jointly, preferred, replaced, windows
+from ilp.downset import NO_LIMIT, Tables, plan_of, sweep, tables_of
+from ilp.modelling import MOST_WINDOWS, NOTHING, Found, bounded, jointly, preferred, replaced, windows
+from ilp.precedences import tightened
 from ilp.problem import Answer, Problem
 from ilp.recount import recount
 from ilp.solver import CP_SAT, HIGHS, Effort, check_installed
@@ -32,6 +34,8 @@ STATES = 20_000_000
 """States that all sweeps of all parts may look at, unless the caller says otherwise; about a minute."""
 WINDOWED = 8
 """After each sweep but the narrowest, windows of a part may look at one state for so many that the sweeps may look at in all."""
+SMALL = 40
+"""Operators of parts that are swept twice, which is quick, before a linear model is made of them."""
 NODES = 200
 """Nodes that a solver may spend on each model of each part, unless the caller says otherwise."""
 METHODS = ("auto", "downset", "joint", "gap", "timed", "cp-sat")
@@ -39,6 +43,16 @@ MOST_TIMED = 200_000
 """Pairs of items times steps beyond which the time-indexed model is refused."""
 
 Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Sought:
+    """The plans of a part that move fewer than ``limit`` bytes: its problem with what they all keep, and whether models bounded them."""
+
+    limit: int
+    problem: Problem
+    tables: Tables
+    bounded: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +68,9 @@ class _Search:
     solver: str | None
     progress: Progress | None
     found: dict[Hashable, Found] = field(default_factory=dict)
+    tables: dict[Hashable, Tables] = field(default_factory=dict)
+    sought: dict[Hashable, _Sought] = field(default_factory=dict)
+    replaced: set[Hashable] = field(default_factory=set)
     spent: int = 0
     windowed: int = 0
 
@@ -64,6 +81,16 @@ class _Search:
     def known(self, part: Segment) -> Found:
         """What is known of a part."""
         return self.found.get(part.key, NOTHING)
+
+    def tables_of(self, part: Segment) -> Tables:
+        """The down-set program's arrays of a part, made once."""
+        if part.key not in self.tables:
+            self.tables[part.key] = tables_of(part.problem, self.capacity)
+        return self.tables[part.key]
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def left(self) -> Effort:
         """What the next model may spend."""
@@ -113,7 +140,8 @@ def solve(
     search = _Search(problem, capacity, segments(problem), states, nodes, deadline, solver, progress)
     stopped = ""
     try:
-        stopped = _sweeps(search, WIDTHS if method in ("auto", "downset") else WIDTHS[:1], bounds=method in ("auto", "downset"))
+        sweeping = method in ("auto", "downset")
+        stopped = _sweeps(search, WIDTHS if sweeping else WIDTHS[:1], bounds=sweeping, models=method == "auto")
         if method != "downset":
             stopped = _models(search, method) or stopped or ("order not searched" if method == "gap" else "")
     except _OutOfTimeError:
@@ -123,21 +151,70 @@ def solve(
     return _answer(search, stopped)
 
 
-def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool) -> str:
-    """Sweep all open parts, ever wider; why it stopped, or nothing. Without ``bounds`` only the plans are taken."""
-    for width in widths:
+def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool, models: bool = False) -> str:
+    """Sweep all open parts, ever wider; why it stopped, or nothing. Without ``bounds`` only the plans are taken.
+
+    Args:
+        models: the order model bounds what the first sweep leaves open of large parts, and the second of small ones.
+    """
+    for number_of_width, width in enumerate(widths):
         todo = search.open()
         for number, part in enumerate(todo):
-            deadline = search.deadline if width > widths[0] else None  # the narrowest is quick, and without it there is no plan
-            told = _telling(search.progress, f"{search.problem.name}: part {number + 1} of {len(todo)}, width {width}", deadline)
-            known = _swept(part, search.capacity, width, search.found.get(part.key), max(1, search.states - search.spent), told)
+            sought = _sought(search, part)
+            if models and number_of_width > (len(part.problem.tasks) <= SMALL) and sought is not None:
+                sought = _bounded(search, part, sought)
+            if sought is None or search.known(part).proven:
+                continue
+            first = not number_of_width  # the narrowest is quick, and without it there is no plan
+            told = _telling(search, f"part {number + 1} of {len(todo)}, width {width}", timed=not first)
+            known = _swept(search, part, sought, width, told, None if first else search.over)
             search.found[part.key] = known if bounds else replace(known, bound_bytes=0)
             search.spent += known.states
-            if width > widths[0] and not known.proven and len(part.problem.tasks) > SPANS[0]:
+            if not first and not known.proven and len(part.problem.tasks) > SPANS[0]:
                 search.found[part.key] = _windowed(search, part, known)
         if search.spent >= search.states:
             return "state limit" if search.open() else ""
     return ""
+
+
+def _sought(search: _Search, part: Segment) -> _Sought | None:
+    """What plans of a part keep that are cheaper than the one known; None if that shows that there are none."""
+    known = search.known(part)
+    if known.course is None:
+        return _Sought(NO_LIMIT, part.problem, search.tables_of(part))
+    sought = search.sought.get(part.key) or _Sought(NO_LIMIT, part.problem, search.tables_of(part))
+    if sought.limit != known.extra_bytes:
+        problem = tightened(sought.problem, search.capacity, known.extra_bytes)
+        if problem is None:
+            search.found[part.key] = replace(known, bound_bytes=known.extra_bytes, bound_by="precedences of cheaper plans")
+            return None
+        if problem is not sought.problem:
+            sought = _Sought(known.extra_bytes, problem, tables_of(problem, search.capacity))
+        sought.limit = known.extra_bytes
+        search.sought[part.key] = sought
+    return sought
+
+
+def _bounded(search: _Search, part: Segment, sought: _Sought) -> _Sought | None:
+    """What is sought of a part, with its bound by the order model; the first time, optimal replacement makes what is known better."""
+    if sought.bounded:
+        return sought
+    if search.progress is not None:
+        search.progress(f"{search.problem.name}: replacement and order model of {len(part.problem.tasks)} operators")
+    with suppress(UnsupportedError):  # no solver installed: the sweeps go on without it
+        if part.key not in search.replaced:
+            search.replaced.add(part.key)
+            for order in (None, tuple(range(len(part.problem.tasks)))):
+                search.found[part.key] = replaced(part.problem, search.capacity, search.known(part), search.solver, search.left(), order)
+                if search.found[part.key].stopped == "interrupted":
+                    raise KeyboardInterrupt
+        better = _sought(search, part)
+        if better is None:
+            return None
+        better.bounded = True
+        search.found[part.key] = bounded(better.problem, search.capacity, search.known(part), search.solver, search.left())
+        return better
+    return sought
 
 
 def _windowed(search: _Search, part: Segment, known: Found) -> Found:
@@ -148,9 +225,11 @@ def _windowed(search: _Search, part: Segment, known: Found) -> Found:
     def tell(step: int, steps: int, states: int) -> bool:
         if search.progress is not None:
             search.progress(f"{search.problem.name}: windows from step {step} of {steps}, {states} states")
-        return search.deadline is not None and time.monotonic() > search.deadline
+        return search.over()
 
-    found = improved(part.problem, search.capacity, known.course, states=max(1, search.states // WINDOWED), progress=tell)
+    states = max(1, search.states // WINDOWED)
+    tables = search.tables_of(part)
+    found = improved(part.problem, search.capacity, known.course, states=states, progress=tell, over=search.over, tables=tables)
     search.windowed += found.states
     if found.extra_bytes >= known.extra_bytes:
         return known
@@ -170,12 +249,14 @@ def _models(search: _Search, method: str) -> str:
             known = search.known(part)
             if known.proven or (model is replaced and method in ("joint", "cp-sat")) or (model is jointly and method == "gap"):
                 continue
-            if model is jointly and method == "auto" and windows(part.problem) > MOST_WINDOWS[preferred(search.solver) == CP_SAT]:
+            sought = _sought(search, part) if model is jointly and method == "auto" else None
+            problem = part.problem if sought is None else sought.problem
+            if search.known(part).proven or (sought and windows(problem) > MOST_WINDOWS[preferred(search.solver) == CP_SAT]):
                 continue
             if search.progress is not None:
                 name = "joint model" if model is jointly else "optimal replacement"
                 search.progress(f"{search.problem.name}: part {number + 1} of {len(todo)}, {name}, up to {search.nodes} nodes")
-            found = search.found[part.key] = model(part.problem, search.capacity, known, search.solver, search.left())
+            found = search.found[part.key] = model(problem, search.capacity, known, search.solver, search.left())
             stopped = found.stopped or stopped
             if found.stopped == "interrupted":
                 raise KeyboardInterrupt
@@ -196,37 +277,38 @@ def _timed(problem: Problem, capacity: int, solver: str | None, effort: Effort) 
     return Answer(told.plan, told.extra_bytes, max(0, told.bound_bytes), name, placed, spent, told.stopped)
 
 
-def _telling(progress: Progress | None, what: str, deadline: float | None) -> Callable[[int, int, int], bool]:
-    """What a sweep calls after each layer; its answer says that the time is nearly up, so that the sweep ends as narrow as it can."""
-    told = before = time.monotonic()
-    hurry = False
+def _telling(search: _Search, what: str, *, timed: bool) -> Callable[[int, int, int], bool]:
+    """What a sweep calls after each layer; its answer says that the time is up, so that the sweep ends as narrow as it can."""
+    told = time.monotonic()
 
     def tell(layer: int, layers: int, states: int) -> bool:
-        nonlocal told, before, hurry
-        now = time.monotonic()
-        if deadline is not None and not hurry:
-            if now > deadline and layer == 1:
-                raise _OutOfTimeError
-            hurry = now + 1.5 * (now - before) > deadline  # the next layer may well take somewhat longer than this one
-        before = now
-        if progress is not None and now - told > 1.0:
-            told = now
-            progress(f"{what}: step {layer} of {layers}, {states} states")
-        return hurry
+        nonlocal told
+        late = timed and search.over()
+        if late and layer == 1:
+            raise _OutOfTimeError
+        if search.progress is not None and time.monotonic() - told > 1.0:
+            told = time.monotonic()
+            search.progress(f"{search.problem.name}: {what}: step {layer} of {layers}, {states} states")
+        return late
 
     return tell
 
 
-def _swept(part: Segment, capacity: int, width: int, known: Found | None, states: int, tell: Callable[[int, int, int], bool]) -> Found:
+def _swept(
+    search: _Search, part: Segment, sought: _Sought, width: int, tell: Callable[[int, int, int], bool], over: Callable[[], bool] | None
+) -> Found:
     """What is known of a part after one more sweep."""
-    limit = NO_LIMIT if known is None or known.course is None else known.extra_bytes
-    swept = sweep(part.problem, capacity, width=width, limit=limit, state_limit=states, progress=tell)
-    bound = max(swept.bound_bytes if swept.bound_bytes < NO_LIMIT else 0, known.bound_bytes if known else 0)
+    known, states = search.known(part), max(1, search.states - search.spent)
+    swept = sweep(
+        sought.problem, search.capacity, width=width, limit=sought.limit, state_limit=states, progress=tell, over=over, tables=sought.tables
+    )
+    if 0 < swept.bound_bytes < NO_LIMIT and swept.bound_bytes > known.bound_bytes:
+        known = replace(known, bound_bytes=swept.bound_bytes, bound_by="")
     if swept.order is not None:
-        return Found((swept.order, swept.kept), swept.extra_bytes, min(bound, swept.extra_bytes), width, swept.states)
-    if known is not None and known.course is not None:
-        return replace(known, bound_bytes=min(bound, known.extra_bytes), states=swept.states)
-    return Found(None, -1, bound, width, swept.states)
+        known = replace(known, course=(swept.order, swept.kept), extra_bytes=swept.extra_bytes, width=width, plan_by="")
+    if known.course is not None:
+        known = replace(known, bound_bytes=min(known.bound_bytes, known.extra_bytes))
+    return replace(known, states=swept.states, width=known.width or width)
 
 
 def _answer(search: _Search, stopped: str) -> Answer:

@@ -41,7 +41,7 @@ class Improved:
 
 def improved(
     problem: Problem, capacity: int, course: Course, *, states: int, width: int = WIDTH,
-    progress: Callable[[int, int, int], bool | None] | None = None, tables: Tables | None = None,
+    progress: Callable[[int, int, int], bool | None] | None = None, over: Callable[[], bool] | None = None, tables: Tables | None = None,
 ) -> Improved:  # fmt: skip
     """``course`` with windows of its steps searched anew, one after the other, until nothing improves.
 
@@ -49,6 +49,7 @@ def improved(
         course: of an atomic problem, within ``capacity``.
         states: effort, over all windows. ``width``: states a layer in each.
         progress: called before each window with (its first step, steps, states so far); once it answers True, the search ends.
+        over: asked within windows, now and then (``ilp.downset.sweep``); once it answers True, the window ends.
         tables: ``ilp.downset.tables_of`` the problem and the capacity, if at hand.
     """
     tables = tables or tables_of(problem, capacity)
@@ -62,7 +63,7 @@ def improved(
             if spent >= states or (progress is not None and progress(start, steps, spent)):
                 return Improved(walk.course, walk.total, spent, ended=False)
             stretch = walk.stretch(start, min(steps, start + span))
-            found = sweep(problem, capacity, width=width, limit=walk.total, stretch=stretch, tables=tables)
+            found = sweep(problem, capacity, width=width, limit=walk.total, over=over, stretch=stretch, tables=tables)
             spent += found.states
             if found.order is not None:
                 walk = _Walk(problem, _replaced(problem, walk.course, start, (found.order, found.kept), stretch.held_after))

@@ -210,7 +210,7 @@ def test_every_method_gives_a_plan_and_a_true_bound():
 
 
 def test_a_beam_that_proves_nothing_is_proven_by_the_joint_model():
-    problem, capacity = random_problem(10, 6)
+    problem, capacity = random_problem(6, 6)
     answer = solve(problem, capacity, states=1, solver="highs")
     assert answer.proven
     assert "proven by the joint model by highs" in answer.method
