@@ -333,7 +333,7 @@ def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
     """Simulate a plan.
 
     Returns:
-        The result; with ``timeline`` also with provenance and the tool's own timings under ``meta``.
+        The result; with ``timeline`` also with provenance, and under ``meta`` the tool's own timings and what a training step holds.
     """
     from simulator import simulate
 
@@ -343,6 +343,10 @@ def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
         return result
     timings = {"load": prepared.load_s, "map": planned.map_s, "schedule": planned.schedule_s, "simulate": time.perf_counter() - start}
     meta = {**result.meta, "timings_s": timings, "python": platform.python_version(), "asked": prepared.asked}
+    if prepared.graph.meta.get("phase") == "train":
+        from workloads.training_counts import training_memory
+
+        meta["training_memory"] = training_memory(prepared.graph).as_dict()
     return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
 
 

@@ -52,6 +52,17 @@ def passes_of(document: Mapping[str, Any]) -> tuple[PassTotal, ...]:
     return tuple(found)
 
 
+def memory_of(document: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """What a training step holds in memory: (name, bytes) of weights, optimizer, gradients, N:M copies and saved activations that are
+    not zero; empty for other runs and for results that another program stored."""
+    held = document["meta"].get("training_memory") or {}
+    names = {
+        "weights": "weights", "optimizer": "optimizer", "gradients": "gradients", "copies": "N:M copies",
+        "saved_activations": "saved activations",
+    }  # fmt: skip
+    return tuple([(title, int(held[key])) for key, title in names.items() if held.get(key)])
+
+
 def busy_of(document: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
     """(unit or memory, busy seconds, share of the latency), the busiest first."""
     latency = float(document["latency_s"])

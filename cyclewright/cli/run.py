@@ -91,9 +91,9 @@ def show(document: Mapping[str, Any], top: int) -> None:
 
 
 def _passes(document: Mapping[str, Any]) -> None:
-    """A training step by pass, and how busy units and memories are."""
+    """A training step by pass, how busy units and memories are, and what memory holds."""
     from cyclewright.metrics import format_bytes, format_count
-    from cyclewright.passes import busy_of, passes_of
+    from cyclewright.passes import busy_of, memory_of, passes_of
     from cyclewright.plots.formatting import percent
     from hwspecs.vocabulary.units import format_quantity
 
@@ -110,6 +110,8 @@ def _passes(document: Mapping[str, Any]) -> None:
         ],
     )  # fmt: skip
     click.echo("  busy: " + ", ".join(f"{name} {percent(share)}" for name, _, share in busy_of(document)))
+    if held := memory_of(document):
+        click.echo("  held: " + ", ".join(f"{name} {format_bytes(size)}" for name, size in held))
 
 
 def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:

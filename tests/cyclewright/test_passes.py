@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from cyclewright import run
 from cyclewright.api import document_of
+from cyclewright.cli.commands import main
 from cyclewright.comparison import compare
-from cyclewright.passes import busy_of, layers_of, passes_of
+from cyclewright.passes import busy_of, layers_of, memory_of, passes_of
 from cyclewright.report.page import render
 from hwspecs import load_hardware
 from tests.mappings.builders import graph
 from tests.mappings.training_parts import product, prune, update
 from workloads import load_model
 from workloads.graph import Operator
+from workloads.training_counts import training_memory
 
 SAT = "xilinx-vcu1525-sat"
 
@@ -62,6 +65,23 @@ def test_layers_hold_the_products_of_all_passes():
         assert sum(layer.macs.get(item.name, 0) for layer in layers) == item.macs
         assert sum(layer.time_s.get(item.name, 0.0) for layer in layers) <= item.time_s
     assert layers[4].macs == dict.fromkeys(("FF", "BP", "WU"), 4 * 9 * 128 * 256 * 16**2)
+
+
+def test_what_a_step_holds_is_told():
+    """ResNet-9, momentum, FP16 with FP32 master weights: 2, 4 + 4 and 2 bytes a parameter. A copy takes (2 x 16 + 2 x 3) / 8 bits a value:
+    two of each of the seven convolutions that send gradients on; of the classifier's 10 x 512 one, and one of 16 x 512 (10 padded)."""
+    graph = load_model("resnet9-cifar10", phase="train", batch=4, sparsity="bdwp-2:8")
+    result = run("resnet9-cifar10", SAT, phase="train", batch=4, sparsity="bdwp-2:8")
+    parameters = 6_573_120
+    convolutions = 9 * (64 * 128 + 2 * 128 * 128 + 128 * 256 + 256 * 512 + 2 * 512 * 512)
+    held = dict(memory_of(document_of(result)))
+    assert (held["weights"], held["optimizer"], held["gradients"]) == (2 * parameters, 8 * parameters, 2 * parameters)
+    assert held["N:M copies"] == (2 * convolutions + (10 + 16) * 512) * 38 // 64
+    assert held["saved activations"] == training_memory(graph).saved_activations
+    text = CliRunner().invoke(main, ["run", "resnet9-cifar10", "--hw", SAT, "--phase", "train", "--no-interval"]).output
+    assert "held: weights 13.15 MB, optimizer 52.58 MB, gradients 13.15 MB, saved activations" in text
+    assert "Held in memory: weights" in render(document_of(result))
+    assert memory_of(document_of(run("resnet18", SAT))) == ()
 
 
 def test_recomputed_products_belong_to_their_layer():
