@@ -1,9 +1,10 @@
-"""``load_model``: a graph from a name of the zoo, an operator's text, an ONNX file, a ``config.json`` or a SCALE-Sim topology."""
+"""``load_model``: a graph from a name of the zoo, an operator's text or a file (ONNX, ``config.json``, SCALE-Sim topology, reservoirs)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ class ModelInfo:
     """One model that ``load_model`` knows by name.
 
     Attributes:
-        kind: ``cnn``, ``sequence``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
+        kind: ``cnn``, ``spiking``, ``sequence``, ``llm``, ``encoder`` or ``operator`` (then ``name`` is how its text begins).
         phases: phases it can run in, ``train`` among them where a training step is known; the first is the default.
         description: one line.
     """
@@ -48,10 +49,12 @@ def trainable(name: str) -> bool:
 
 def list_models() -> tuple[ModelInfo, ...]:
     """The zoo and the single operators."""
+    from workloads.zoo import lsm
     from workloads.zoo.cnn import NETWORKS, SEQUENCES
     from workloads.zoo.llm import CONFIGS
 
-    models = [ModelInfo(name, "cnn", ("inference",), description) for name, (_, description) in NETWORKS.items()]
+    spiking = dict.fromkeys(lsm.NETWORKS, "spiking")
+    models = [ModelInfo(name, spiking.get(name, "cnn"), ("inference",), description) for name, (_, description) in NETWORKS.items()]
     models.extend(ModelInfo(name, "sequence", ("inference",), description) for name, (_, description) in SEQUENCES.items())
     for config in CONFIGS.values():
         phases = ("encode",) if config.encoder else ("prefill", "decode")
@@ -70,7 +73,8 @@ def load_model(
 
     Args:
         name_or_path: a name of ``list_models``, ``gemm:MxNxK``, ``conv:...``, ``attention:...`` (see ``single.single_operator``),
-            the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one, of a SCALE-Sim topology (``.csv``).
+            the path of an ``.onnx`` file, of a ``config.json`` or of a folder that holds one, of a SCALE-Sim topology (``.csv``), of a
+            liquid state machine (``.yaml``, see ``workloads.reservoir_file``).
         phase: of a decoder ``prefill`` (default) or ``decode``, of an encoder ``encode``, of all others ``inference``; of any ``train``,
             one training step.
         batch: inputs or sequences at a time; of an ONNX file it pins the first axis of the inputs where that is open.
@@ -107,7 +111,7 @@ def load_model(
     plain = wanted if wanted in format_names() else None
     base = plain or (parse_policy(wanted).other.name if wanted else None)
     kind, colon, _ = name_or_path.partition(":")
-    if (network_of := network(name_or_path, tokens, train=train)) is not None:
+    if (network_of := network(name_or_path, tokens, train=train) or _reservoirs(name_or_path)) is not None:
         _refuse(name_or_path, phase, tokens=None if name_or_path in SEQUENCES else tokens, context=context, dims=dims)
         if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= _MOST_TOKENS):
             raise ArgumentError(f"tokens is {tokens!r}", where="tokens", hint=f"it must be a whole number from 1 to {_MOST_TOKENS}")
@@ -178,6 +182,16 @@ def _refuse_in_training(**given: object) -> None:
         if value is not None:
             hint = "give the precision: fp16-mixed, bf16-mixed, fp32" if name == "format" else "leave it out"
             raise ArgumentError(f"{name} does not apply to training", where=name, hint=hint)
+
+
+def _reservoirs(name: str) -> Callable[[int, str], OperatorGraph] | None:
+    """The builder of the liquid state machine in a ``.yaml`` file; None for any other name."""
+    if not name.lower().endswith((".yaml", ".yml")):
+        return None
+    from workloads.reservoir_file import read_machine
+    from workloads.zoo.lsm import lsm
+
+    return partial(lsm, *read_machine(name))
 
 
 def _transformer(name: str) -> TransformerConfig | None:
