@@ -5,8 +5,9 @@ a repeat takes arrays for every round, one that all rounds share takes them once
 slowest first (Shafiee et al., ISAAC, ISCA 2016, section 3.3: layers are replicated so that a pipeline of them is balanced). Matrices of
 equal shape that stream equally many vectors are one *class* and have equally many copies.
 
-Where a chip has too few arrays, the weights go over ``chips`` chips; else, with ``reprogram``, whole classes stay in the arrays in the
-order of the program as long as they fit, and the others are written when their turn comes into arrays that are kept free for them.
+Where a chip has too few arrays, the weights go over ``chips`` chips; else, with ``reprogram``, whole classes stay in the arrays as long as
+they fit, those of most rounds first and then in the order of the program, and the others are written when their turn comes into arrays
+that are kept free for them.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def _evict(classes: Mapping[Key, Class], room: int) -> int:
     largest = max(item.layout.arrays for item in classes.values())
     scratch = min(largest, max(1, room // _SCRATCH_SHARE))
     taken = 0
-    for item in classes.values():
+    for item in sorted(classes.values(), key=lambda item: -item.rounds):  # what is used again and again would be written again and again
         size = item.instances * item.layout.arrays
         item.resident = taken + size <= room - scratch
         taken += size if item.resident else 0

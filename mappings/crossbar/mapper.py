@@ -59,8 +59,10 @@ class CrossbarMapper:
         machine = self._machine(unit, hardware)
         matrices = matrices_of(operator, tensors)
         if isinstance(matrices, str):
-            return cell_work(operator, tensors, unit, hardware, machine) or Unmappable(matrices)
-        reason = _refused(matrices, machine, unit)
+            known = self._allocation.classes.values() if self._allocation is not None else ()
+            held = [(item.matrix, item.layout) for item in known]
+            return cell_work(operator, tensors, unit, hardware, machine, held) or Unmappable(matrices)
+        reason = _refused(matrices, operator, tensors, machine, unit)
         if reason:
             return Unmappable(reason)
         allocation = self._allocation
@@ -69,7 +71,8 @@ class CrossbarMapper:
         if not all(matrix.static for matrix in matrices) and not allocation.free:
             return Unmappable("no array is free to write a computed operand to")
         vector = vector_unit(unit, hardware)
-        others = [nest for nest in operator.nests if nest.function != "mac" and not absorbed(nest, machine)]
+        laid = [(matrix, layout_of(matrix, machine)) for matrix in matrices] if machine.functions else []
+        others = [nest for nest in operator.nests if nest.function != "mac" and not absorbed(nest, laid, machine)]
         if vector is None and any(nest.vector_ops for nest in others):
             return Unmappable("the elementwise work behind its product needs a vector unit as fallback")
         job = _Job(operator, tensors, unit, hardware, machine, allocation)
@@ -81,7 +84,9 @@ class CrossbarMapper:
         return self._machines[unit.name]
 
 
-def _refused(matrices: tuple[Matrix, ...], machine: Machine, unit: ComputeUnit) -> str:
+def _refused(
+    matrices: tuple[Matrix, ...], operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, unit: ComputeUnit
+) -> str:  # fmt: skip
     """Why arrays cannot run the products; empty if they can."""
     reading = machine.reading
     for matrix in matrices:
@@ -92,6 +97,9 @@ def _refused(matrices: tuple[Matrix, ...], machine: Machine, unit: ComputeUnit) 
             )
         if served_format(matrix.input_format, [name for name, _ in unit.rates]) is None:
             return f"it has no rate for {matrix.input_format.rate_name}"
+        weight = tensors.get(matrix.weight)
+        if not matrix.static and weight is not None and weight.role == Role.WEIGHT:
+            return "its weights change during the run, and arrays hold constant ones"
         if not matrix.static and not machine.write_dynamic:
             return "both operands of its product are computed, and the spec writes no computed operand to arrays"
     return ""
@@ -173,7 +181,10 @@ class _Job:
         self.array_cycles += pace.cycles(spent) * passes
         self.turns = max(self.turns, spent)
         self.executed += matrix.macs * density
-        for part, joules in product_energy(machine, layout, matrix, density / active if active else density).items():
+        energy = product_energy(machine, layout, matrix, density / active if active else density)
+        if not energy:
+            self.notes["the spec states no energy of any part of its arrays: counted as zero"] = None
+        for part, joules in energy.items():
             action = f"{self.unit.name}.{part}.joule"
             self.actions[action] = self.actions.get(action, 0.0) + joules * products
         self._buffered(matrix, products)

@@ -9,7 +9,7 @@ digital. The digital alternative is the same spec with a linear converter: every
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
@@ -30,15 +30,28 @@ STATE_FUNCTIONS: Mapping[str, Mapping[str, int]] = {"LSTM": {"tanh": 1}, "RNN": 
 """Functions of the state that a conversion of its own computes."""
 
 
-def absorbed(nest: Nest, machine: Machine) -> bool:
-    """Whether the converter computes the function of ``nest`` as it converts."""
-    return nest.function in machine.functions
+def whole_sums(matrix: Matrix, layout: Layout, machine: Machine) -> bool:
+    """Whether a column's conversion sees a whole sum: one array, one set of rows, one phase and no bit slices; a function of parts of a
+    sum says nothing of the sum's function."""
+    reading = machine.reading
+    slices = -(-reading.weight_bits // reading.bits_per_cell)
+    return layout.row_parts == 1 and slices == 1 and reading.sets(layout.deepest) == 1 and reading.phases(matrix.input_format.bits) == 1
+
+
+def absorbed(nest: Nest, matrices: Iterable[tuple[Matrix, Layout]], machine: Machine) -> bool:
+    """Whether the converter computes the function of ``nest`` as it converts the sums of the products before it."""
+    return nest.function in machine.functions and all(whole_sums(matrix, layout, machine) for matrix, layout in matrices)
 
 
 def cell_work(
-    operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware, machine: Machine
-) -> MappedOperator | None:
-    """A recurrent cell on converters that compute its functions; None where they do not, or its gates are not those of one product."""
+    operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware, machine: Machine,
+    held: Iterable[tuple[Matrix, Layout]],
+) -> MappedOperator | None:  # fmt: skip
+    """A recurrent cell on converters that compute its functions; None where they do not, or its gates are not those of one product.
+
+    Args:
+        held: the matrices in arrays; those as wide as the gates are taken to make them.
+    """
     kind = str(operator.attributes.get("cell", ""))
     vector = vector_unit(unit, hardware)
     if kind not in GATE_FUNCTIONS or len(operator.nests) != 1 or vector is None:
@@ -47,6 +60,10 @@ def cell_work(
     functions = {**GATE_FUNCTIONS[kind], **STATE_FUNCTIONS[kind]}
     gates = {operand.tensor for operand in nest.reads[: 4 if kind == "LSTM" else 1]}
     if not functions.keys() <= machine.functions or len(gates) != 1:
+        return None
+    width = tensors[next(iter(gates))].shape[-1]
+    makers = [(matrix, layout) for matrix, layout in held if matrix.n == width]
+    if not makers or not all(whole_sums(matrix, layout, machine) for matrix, layout in makers):
         return None
     counts: dict[str, int] = {}
     for part in (GATE_FUNCTIONS[kind], STATE_FUNCTIONS[kind]):

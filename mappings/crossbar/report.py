@@ -61,6 +61,7 @@ def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> 
         work = item.matrix.products * item.rounds * item.instances
         read += work * interval
         convert += work * phases * machine.reading.convert_s(item.layout.widest)
+    writes = sum(layer["passes"] * layer["instances"] * layer["rounds"] for layer in layers if not layer["resident"])
     peak = peak_of(unit, hardware)
     return {
         "unit": unit.name,
@@ -74,6 +75,8 @@ def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> 
         "chips": allocation.chips,
         "cells": cells,
         "written_bytes": sum(layer["written_bytes"] for layer in layers),
+        "writes_per_run": writes,
+        "runs_until_worn": machine.endurance / writes if writes and machine.endurance else None,
         "busiest": shared[0],
         "busiest_cycles": shared[1],
         "converting": convert / read if read else 0.0,
@@ -115,6 +118,7 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
                 "use": layout.cells / (layout.arrays * machine.cells),
                 "copies": item.copies,
                 "resident": item.resident,
+                "passes": passes,
                 "cycles_per_product": pace.interval,
                 "products": matrix.products,
                 "cycles": pace.cycles(turns(matrix.products, item.copies)) * passes,

@@ -350,3 +350,24 @@ def test_the_mapper_keeps_its_promises_and_the_roofline_on_every_chip(name, monk
         assert all(0.0 < row["use"] <= 1.0 for row in found["layers"])
         assert found["interval_s"] <= result.latency_s * (1 + 1e-9)
     assert ran
+
+
+def test_functions_of_parts_of_a_sum_stay_digital():
+    """72 rows in arrays of 36: each conversion sees half a sum, so neither gates nor tanh(c) are left to the converters."""
+    _, whole = played(lstm(), crossbar(RAMP))
+    _, halves = played(lstm(), crossbar({**RAMP, "rows": 36}))
+    assert whole.energy_by_component["vector.vector"] == pytest.approx(3 * 4 * 32 * 1e-13)
+    assert halves.energy_by_component["vector.vector"] == pytest.approx(3 * (CELL_OPS["LSTM"] - 4) * 32 * 1e-13)
+
+
+def test_training_steps_do_not_hold_changing_weights():
+    operator, tensors = gemm("fc", 5, 16, 16)
+    mapped = map_graph(graph((replace(operator, attributes={"pass": "FF"}), tensors)), crossbar())
+    assert mapped.blocks[0].operators[0].unit == "vector"
+    assert any("its weights change during the run" in note for note in mapped.notes)
+
+
+def test_endurance_says_how_many_runs_arrays_last():
+    hardware = crossbar(arrays=4, reprogram=True, write__latency=1e-7, write__endurance=1e6)
+    _, result = played(graph(gemm("fc", 5, 64, 64)), hardware)
+    assert (result.in_memory["writes_per_run"], result.in_memory["runs_until_worn"]) == (4, 250_000)
