@@ -51,7 +51,7 @@ def test_enough_bits_and_no_noise_give_the_integer_product(
 @settings(max_examples=30, deadline=None)
 @given(rows=st.integers(1, 64), cell=st.integers(1, 4), driver=st.integers(1, 4), seed=st.integers(0, 99))
 def test_the_bits_that_the_mapper_asks_for_suffice(rows, cell, driver, seed):
-    """log2(greatest sum + 1), rounded up: one bit fewer cannot tell the greatest sums apart."""
+    """log2(greatest sum + 1), rounded up, with every row driven at its most and the largest weights."""
     item = arrays(rows=rows, rows_per_read=rows, bits_per_cell=cell, driver_bits=driver)
     bits = int(item.greatest_sum).bit_length()
     draw = np.random.default_rng(seed)
