@@ -35,7 +35,7 @@ def test_more_events_never_cost_less_and_take_as_long(one, more):
 
 
 def test_the_arrays_of_the_macro_by_hand():
-    """50 steps; a tenth of 456 rows is driven (0.1 pJ each), 400 columns (pairs) are converted (1 pJ each); cells: 30.5 uS at 0.2 V, 10 ns."""
+    """50 steps: a tenth of 456 rows driven (0.1 pJ each), 400 columns (pairs) converted (1 pJ each); cells: 30.5 uS at 0.2 V for 10 ns."""
     result = cw.run(with_densities(0.1, 0.1), MACRO)
     assert result.energy_by_component["array.adc"] == pytest.approx(50 * 400 * 1e-12)
     assert result.energy_by_component["array.dac"] == pytest.approx(50 * 45.6 * 0.1e-12)
