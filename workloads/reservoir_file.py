@@ -3,7 +3,7 @@
     name: my-sensor
     outputs: 10                     # classes; of several reservoirs the width of the projections that are compared
     reservoirs:
-      image: {inputs: 256, neurons: 400, steps: 50, threshold: 5.0, decay: 0.9, weight_scale: 0.1, input_density: 0.08, spike_density: 0.02}
+      image: {inputs: 256, neurons: 240, steps: 50, threshold: 5.0, decay: 0.9, weight_scale: 0.1, input_density: 0.08, spike_density: 0.02}
 
 A reservoir without densities states ``encoding`` (a key of ``workloads.events.ENCODINGS``); then both are simulated, with seed 0.
 """
