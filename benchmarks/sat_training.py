@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cyclewright.api import Plan, Prepared, document_of, plan, play, prepare
-from cyclewright.interval import assumed_leaves
+from cyclewright.interval import assumed_leaves, bounds_of
 from cyclewright.passes import busy_of, layers_of, passes_of
 from cyclewright.variation import changes_energy_alone, vary
 from hwspecs.hardware import Hardware, Leaf
@@ -202,7 +202,7 @@ class Box:
 
     def ends(self) -> dict[str, tuple[Answer, Answer]]:
         """Each number alone at its low and at its high."""
-        return {leaf.path: (self.at([(leaf, low(leaf))]), self.at([(leaf, high(leaf))])) for leaf in self.leaves}
+        return {leaf.path: (self.at([(leaf, bounds_of(leaf)[0])]), self.at([(leaf, bounds_of(leaf)[1])])) for leaf in self.leaves}
 
     def extremes(self, ends: dict[str, tuple[Answer, Answer]], attribute: str) -> tuple[Answer, Answer]:
         """All numbers together at the ends that alone lower an attribute of the answer, and at those that raise it."""
@@ -210,15 +210,15 @@ class Box:
         for leaf in self.leaves:
             before, after = (getattr(answer, attribute) for answer in ends[leaf.path])
             if before != after:
-                low_side.append((leaf, low(leaf) if before < after else high(leaf)))
-                high_side.append((leaf, high(leaf) if before < after else low(leaf)))
+                low_side.append((leaf, bounds_of(leaf)[0] if before < after else bounds_of(leaf)[1]))
+                high_side.append((leaf, bounds_of(leaf)[1] if before < after else bounds_of(leaf)[0]))
         return self.at(low_side), self.at(high_side)
 
     def corners(self, ends: dict[str, tuple[Answer, Answer]]) -> Iterator[Answer]:
         """Every corner of the numbers that move the mean speed-up alone; the others stay."""
         moving = [leaf for leaf in self.leaves if abs(ends[leaf.path][0].speedup - ends[leaf.path][1].speedup) > MOVES]
         print(f"\n{2 ** len(moving)} corners of {', '.join(leaf.path for leaf in moving)}")
-        for values in itertools.product(*[(low(leaf), high(leaf)) for leaf in moving]):
+        for values in itertools.product(*[bounds_of(leaf) for leaf in moving]):
             yield self.at(list(zip(moving, values, strict=True)))
 
 
@@ -237,7 +237,14 @@ def show_box(box: Box, every: bool) -> None:
     order = sorted(box.leaves, key=lambda leaf: -abs(ends[leaf.path][0].speedup - ends[leaf.path][1].speedup))
     for leaf in order:
         before, after = ends[leaf.path]
-        cells = [leaf.path, f"{low(leaf):g}", f"{leaf.value:g}", f"{high(leaf):g}", f"{before.speedup:.3f}", f"{after.speedup:.3f}"]
+        cells = [
+            leaf.path,
+            f"{bounds_of(leaf)[0]:g}",
+            f"{leaf.value:g}",
+            f"{bounds_of(leaf)[1]:g}",
+            f"{before.speedup:.3f}",
+            f"{after.speedup:.3f}",
+        ]
         cells += [f"{before.gops:.0f}", f"{after.gops:.0f}", f"{before.gops_per_w:.1f}", f"{after.gops_per_w:.1f}"]
         print("| " + " | ".join(cells) + " |")
     print(f"\nnominal: speed-up {base.speedup:.3f}, {base.gops:.0f} GOPS, {base.gops_per_w:.1f} GOPS/W; published speed-up 1.75")
@@ -294,18 +301,6 @@ def read(sparsity: str) -> tuple[str, int, int]:
 def mean(values: Sequence[float]) -> float:
     """Arithmetic mean."""
     return sum(values) / len(values)
-
-
-def low(leaf: Leaf) -> float | int:
-    """The low end of an assumed number."""
-    assert leaf.low is not None
-    return round(leaf.low) if isinstance(leaf.value, int) else leaf.low
-
-
-def high(leaf: Leaf) -> float | int:
-    """The high end of an assumed number."""
-    assert leaf.high is not None
-    return round(leaf.high) if isinstance(leaf.value, int) else leaf.high
 
 
 def main() -> None:

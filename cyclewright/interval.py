@@ -94,7 +94,7 @@ class _Box:
     def screen(self, group: Sequence[Leaf]) -> None:
         """Find the leaves of a group that move something, by halves."""
         single = len(group) == 1
-        low, high = (self.run(tuple((leaf, _bounds(leaf)[end]) for leaf in group), tell=single) for end in (0, 1))
+        low, high = (self.run(tuple((leaf, bounds_of(leaf)[end]) for leaf in group), tell=single) for end in (0, 1))
         if self._is_base(low) and self._is_base(high):
             return
         if single:
@@ -111,7 +111,7 @@ class _Box:
             for leaf, at_low, at_high in self.alone:
                 values = [getattr(result or self.base, metric) for result in (at_low, at_high)]
                 if abs(values[1] - values[0]) > _EVEN * max(values):
-                    low, high = _bounds(leaf)
+                    low, high = bounds_of(leaf)
                     ends[0].append((leaf, low if values[0] < values[1] else high))
                     ends[1].append((leaf, high if values[0] < values[1] else low))
             for corner in ends:
@@ -124,7 +124,8 @@ class _Box:
         return result is not None and all(getattr(result, metric) == getattr(self.base, metric) for metric in METRICS)
 
 
-def _bounds(leaf: Leaf) -> tuple[float | int, float | int]:
+def bounds_of(leaf: Leaf) -> tuple[float | int, float | int]:
+    """The low and the high end of an assumed number, whole numbers rounded."""
     assert leaf.low is not None
     assert leaf.high is not None
     if isinstance(leaf.value, int):
