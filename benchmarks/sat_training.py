@@ -53,7 +53,7 @@ EARLIER = (
 )
 """FPGA accelerators of training: name, format and board, GOPS and GOPS/W as their abstracts state them."""
 MOVES = 1e-3
-"""Relative change of the mean speed-up from which a number counts as moving it."""
+"""Difference of the mean speed-up between both ends from which a number counts as moving it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,11 @@ class Box:
 
     def ends(self) -> dict[str, tuple[Answer, Answer]]:
         """Each number alone at its low and at its high."""
-        return {leaf.path: (self.at([(leaf, bounds_of(leaf)[0])]), self.at([(leaf, bounds_of(leaf)[1])])) for leaf in self.leaves}
+        found = {}
+        for leaf in self.leaves:
+            low, high = bounds_of(leaf)
+            found[leaf.path] = self.at([(leaf, low)]), self.at([(leaf, high)])
+        return found
 
     def extremes(self, ends: dict[str, tuple[Answer, Answer]], attribute: str) -> tuple[Answer, Answer]:
         """All numbers together at the ends that alone lower an attribute of the answer, and at those that raise it."""
@@ -210,8 +214,9 @@ class Box:
         for leaf in self.leaves:
             before, after = (getattr(answer, attribute) for answer in ends[leaf.path])
             if before != after:
-                low_side.append((leaf, bounds_of(leaf)[0] if before < after else bounds_of(leaf)[1]))
-                high_side.append((leaf, bounds_of(leaf)[1] if before < after else bounds_of(leaf)[0]))
+                low, high = bounds_of(leaf)
+                low_side.append((leaf, low if before < after else high))
+                high_side.append((leaf, high if before < after else low))
         return self.at(low_side), self.at(high_side)
 
     def corners(self, ends: dict[str, tuple[Answer, Answer]]) -> Iterator[Answer]:
@@ -237,14 +242,8 @@ def show_box(box: Box, every: bool) -> None:
     order = sorted(box.leaves, key=lambda leaf: -abs(ends[leaf.path][0].speedup - ends[leaf.path][1].speedup))
     for leaf in order:
         before, after = ends[leaf.path]
-        cells = [
-            leaf.path,
-            f"{bounds_of(leaf)[0]:g}",
-            f"{leaf.value:g}",
-            f"{bounds_of(leaf)[1]:g}",
-            f"{before.speedup:.3f}",
-            f"{after.speedup:.3f}",
-        ]
+        low, high = bounds_of(leaf)
+        cells = [leaf.path, f"{low:g}", f"{leaf.value:g}", f"{high:g}", f"{before.speedup:.3f}", f"{after.speedup:.3f}"]
         cells += [f"{before.gops:.0f}", f"{after.gops:.0f}", f"{before.gops_per_w:.1f}", f"{after.gops_per_w:.1f}"]
         print("| " + " | ".join(cells) + " |")
     print(f"\nnominal: speed-up {base.speedup:.3f}, {base.gops:.0f} GOPS, {base.gops_per_w:.1f} GOPS/W; published speed-up 1.75")
