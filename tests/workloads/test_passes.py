@@ -113,7 +113,7 @@ def test_quantized_cache_and_embedding_reads_shrink_with_the_format():
     assert append[1] * 2 == append[0]
 
 
-@pytest.mark.parametrize("text", ["w4", "a16", "w5a16", "w4a16kv", "w4g0a16", "wbf16g32a16", "int4g128", "bfloat", "", "w4a16kv7", "8"])
+@pytest.mark.parametrize("text", ["w4", "a16", "w7a16", "w4a16kv", "w4g0a16", "wbf16g32a16", "int4g128", "bfloat", "", "w4a16kv7", "8"])
 def test_unreadable_policies(text):
     with pytest.raises(ArgumentError) as caught:
         parse_policy(text)
