@@ -86,8 +86,9 @@ def reduced(
     halves: Reduction, count: int, best: int, map_one: MapOne, hardware: Hardware, noc: Noc, port_cycles: Callable[[int], float]
 ) -> Alternative | None:
     """The product on ``count`` cores along its reduced dimension; None where that does not work out or takes ``best`` cycles or more."""
-    slices = [input_slice(halves.product, halves.product_tensors, halves.dim, part) for part in chunks(halves.extent, count)]
-    if len(slices) < 2:
+    found = [input_slice(halves.product, halves.product_tensors, halves.dim, part) for part in chunks(halves.extent, count)]
+    slices = [one for one in found if one is not None]
+    if len(slices) < 2 or len(slices) < len(found):
         return None
     try:
         parts = [map_one(one.operator, one.tensors).alternatives[0] for one in slices]

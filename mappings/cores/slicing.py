@@ -95,11 +95,12 @@ def sliced(operator: Operator, tensors: Mapping[str, Tensor], place: int, dim: s
     return _Cut(operator, tensors).slice(place, dim, part)
 
 
-def input_slice(operator: Operator, tensors: Mapping[str, Tensor], dim: str, part: Range) -> Slice:
-    """The slice of points ``part`` of a reduced dimension of an operator of one nest: it writes every result, unfinished."""
+def input_slice(operator: Operator, tensors: Mapping[str, Tensor], dim: str, part: Range) -> Slice | None:
+    """The slice of points ``part`` of a reduced dimension of an operator of one nest: it writes every result, unfinished; None where it
+    cuts an N:M group."""
     cut = _Cut(operator, tensors)
     cut.cuts[0] = (dim, *part)
-    return cut.built()
+    return cut.built() if cut.groups_whole() else None
 
 
 class _Cut:
@@ -125,9 +126,19 @@ class _Cut:
             if follow is None:
                 return None
             todo.extend(cut for cut in follow if self.cuts.get(cut[0]) != cut[1:])
-        if len(self.cuts) < len(self.operator.nests) or not self._outputs_cut():
+        if len(self.cuts) < len(self.operator.nests) or not self._outputs_cut() or not self.groups_whole():
             return None
         return self.built()
+
+    def groups_whole(self) -> bool:
+        """Whether no group of an N:M tensor lies in two slices."""
+        for (name, axis), (start, stop) in {**self._inputs(), **self.made}.items():
+            pattern, shape = self.tensors[name].sparsity, self.tensors[name].shape
+            if pattern.kind != "nm" or pattern.axis % len(shape) != axis:
+                continue
+            if start % pattern.m or (stop % pattern.m and stop != shape[axis]):
+                return False
+        return True
 
     def _outputs_cut(self) -> bool:
         cut = {name for name, _ in self.made}

@@ -57,9 +57,13 @@ class SparseArrayMapper(SystolicMapper):
         """Candidates in the mode of the sparse operand and dense ones; only those of the better kind are kept."""
         machine = self._machines[id(setting)]
         kept = kept_of(product, operator, tensors, machine.modes if machine.use != "never" else ())
+        if isinstance(kept, Kept) and not sparse_ways(product, kept, setting, machine):
+            kept = f"{kept.own} operands run dense: in dataflow {setting.dataflow} the other operand stays"
         if isinstance(kept, str):
-            note = kept if machine.use != "never" else ""
-            return Searched(*self._dense(product, setting, False), note=note)
+            fitting, failing = self._dense(product, setting, False)
+            if not fitting:
+                fitting, failing = self._dense(product, setting, True)
+            return Searched(fitting, failing, note=kept if machine.use != "never" else "")
         for finest in (False, True):
             fitting, failing = self._sparse(product, kept, setting, machine, finest)
             if fitting and (machine.use == "always" or fitting[0].estimate <= _least_dense(product, setting)):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
+from mappings.cores.view import cores_of, on_core
 from mappings.dataflow import PORT, Alternative, Edge, MappedGraph, MappedOperator, Stage
 from mappings.groups import Group, Stretch, standing_for, stretches, with_groups
 from mappings.sparse_array.reduction import ENGINE, engine_actions, engine_cycles
@@ -79,7 +80,10 @@ def _joins(operator: Operator, item: MappedOperator, made: set[str], hardware: H
 
 def _joined(stretch: Stretch, first: int, last: int, hardware: Hardware) -> MappedOperator:
     update = stretch.block.operators[first]
-    alternatives = [_with_copies(one, stretch, first, last, hardware) for one in update.alternatives]
+    alone = [
+        one for one in update.alternatives if hardware.cores == 1 or cores_of(one) == {0}
+    ]  # its new weights pass the engine of its core
+    alternatives = [_with_copies(one, stretch, first, last, hardware) for one in alone]
     mapped = standing_for(stretch, first, last, STREAMED, alternatives, update.unit)
     return replace(mapped, training_pass=update.training_pass)
 
@@ -89,6 +93,7 @@ def _with_copies(update: Alternative, stretch: Stretch, first: int, last: int, h
     dram, chip = hardware.dram.name, hardware.on_chip
     name = chip.name if chip is not None else update.stages[-1].unit
     source = next(stage for stage in update.stages if not stage.unit.startswith(PORT))
+    many = hardware.cores > 1
     stages, edges = list(update.stages), list(update.edges)
     actions, breakdown = dict(update.actions), dict(update.breakdown)
     stored = sorting = 0
@@ -98,7 +103,8 @@ def _with_copies(update: Alternative, stretch: Stretch, first: int, last: int, h
         cycles, size = engine_cycles(operator, stretch.tensors, unit, hardware), sum(item.writes.values())
         sort, store = f"sort {index - first}", f"store copy {index - first}"
         stages.insert(0, Stage(store, PORT + dram, even(item.writes, source.firings, name, dram)))
-        stages.append(Stage(sort, f"{unit.name}.{ENGINE}", even({"": cycles}, source.firings)))
+        engine = f"{unit.name}.{ENGINE}"
+        stages.append(Stage(sort, on_core(engine, 0) if many else engine, even({"": cycles}, source.firings)))
         edges += [Edge(source.name, sort, 1, 1, 0, 2), Edge(sort, store, 1, 1, 0, 2)]
         for action, number in engine_actions(operator, stretch.tensors, unit).items():
             actions[action] = actions.get(action, 0.0) + number
