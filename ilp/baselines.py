@@ -3,7 +3,7 @@
 *Orders*: ``program``; ``depth-first`` (of the operators that are ready, the one made ready last); ``minimum-peak`` (``ilp.budgets``).
 
 *Replacement* for the fixed order: ``lru`` drops what was touched longest ago, ``belady`` what is read again last, ``optimal`` is the
-memory-scheduling problem with the order given (``ilp.solve``).
+memory-scheduling problem with the order given (``ilp.gap_model``).
 
 *Allocators*:
 
@@ -23,15 +23,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
 
 from hwspecs.vocabulary.records import dataclass
 from ilp.arena import best_hole, fitted
 from ilp.atomic import check_fits
-from ilp.problem import Answer, Item, Plan, Problem, Stay, Task
+from ilp.gap_model import solve_gaps
+from ilp.problem import Answer, Plan, Problem, Stay
 from ilp.recount import recount
-from ilp.solve import solve
+from ilp.solver import Effort
 
 ORDERS = ("program", "depth-first", "minimum-peak")
 REPLACEMENTS = ("lru", "belady", "optimal")
@@ -48,7 +47,8 @@ SCHEMES = (
     ("minimum-peak", "optimal", "none"),
 )
 """The schemes of comparisons; those with ``linear`` and Belady or optimal replacement are the four of arXiv 2311.18246, section V."""
-_STATES = 200_000
+_NODES = 2_000
+"""Nodes that the solver may spend on the replacement for one order; most need one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,40 +132,16 @@ def depth_first(problem: Problem) -> tuple[int, ...]:
     return tuple(order)
 
 
-def best_of_order(problem: Problem, capacity: int, order: Sequence[int], *, states: int = _STATES, seconds: float | None = None) -> Answer:
-    """The best plan that runs ``order``: the problem with that order as its only one; ``seconds``: wall-clock limit."""
-    fixed = in_order(problem, order)
-    half = None if seconds is None else seconds / 2
-    answer = solve(fixed, capacity, states=states, method="downset", seconds=half)
-    if not answer.proven and answer.stopped != "interrupted":
-        gaps = solve(fixed, capacity, method="gap", seconds=half)
-        if gaps.plan is not None and (answer.plan is None or gaps.extra_bytes < answer.extra_bytes):
-            answer = gaps
-    if answer.plan is None:
-        return answer
-    plan = Plan(tuple(order[index] for index in answer.plan.order), (0,) * len(problem.tasks), answer.plan.stays)
-    return replace(answer, plan=plan)
+def best_of_order(problem: Problem, capacity: int, order: Sequence[int], *, nodes: int = _NODES, seconds: float | None = None) -> Answer:
+    """The best plan that runs ``order``, by the gap model; the bound is that of the order.
 
-
-def in_order(problem: Problem, order: Sequence[int]) -> Problem:
-    """The problem with its operators renumbered in ``order`` and no other order left; items keep their numbers."""
-    place = {index: step for step, index in enumerate(order)}
-    items = tuple(
-        Item(
-            item.name,
-            item.bytes,
-            None if item.maker is None else place[item.maker],
-            tuple(sorted(place[u] for u in item.users)),
-            item.stored,
-        )
-        for item in problem.items
-    )
-    tasks: tuple[Task, ...] = tuple(problem.tasks[index] for index in order)
-    private = tuple(problem.private[index] for index in order) if problem.private else ()
-    overwrites = tuple((place[index], old, new) for index, old, new in problem.overwrites)
-    return Problem(
-        problem.name, tuple(items), tasks, problem.operands_inside, private, tuple(pairwise(range(len(order)))), overwrites, problem.views
-    )
+    Args:
+        nodes: effort of the solver. seconds: wall-clock limit.
+    """
+    found = solve_gaps(problem, order, capacity, effort=Effort(nodes, seconds))
+    spent = {"nodes": found.nodes, "rows": found.rows, "columns": found.columns}
+    method = f"optimal replacement by {found.solver}"
+    return Answer(found.plan, found.extra_bytes, found.bound_bytes, method, effort=spent, stopped=found.stopped)
 
 
 def _replaced(problem: Problem, capacity: int, order: tuple[int, ...], replacement: str, deadline: float | None) -> Plan | None:
