@@ -7,11 +7,12 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from math import isfinite
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hwspecs.vocabulary.errors import InvalidInput
 from simulator.result import RESULT_SCHEMA, Result
 
+Record = TypeVar("Record")
 _HINT = "give the JSON that `cyclewright run -o result.json` wrote with this version"
 
 
@@ -31,6 +32,19 @@ def read_document(document: Mapping[str, object]) -> Result:
         raise InvalidInput(f"stored result has schema {schema!r}, this version reads {RESULT_SCHEMA}", where="schema", hint=_HINT)
     result: Result = _build(Result, document, "")
     return result
+
+
+def read_record(kind: type[Record], value: object, where: str) -> Record:
+    """A frozen dataclass from a mapping inside of a stored document, with its fields' types checked.
+
+    Args:
+        where: path of the mapping in the document, for messages.
+
+    Raises:
+        InvalidInput: a field is missing, has the wrong type or is not finite; the message names it.
+    """
+    made: Record = _build(kind, value, where)
+    return made
 
 
 @lru_cache(maxsize=16)

@@ -7,9 +7,14 @@ page that defines the colour roles of ``cyclewright.plots.palette`` as CSS varia
 from __future__ import annotations
 
 from cyclewright.plots.figures import (
+    FIGURES,
+    write_arrays,
     write_breakdown,
     write_course,
+    write_figure,
     write_memory,
+    write_parts,
+    write_pipeline,
     write_plan,
     write_roofline,
     write_stalls,
@@ -19,9 +24,14 @@ from cyclewright.plots.figures import (
 )
 
 __all__ = [
+    "FIGURES",
+    "write_arrays",
     "write_breakdown",
     "write_course",
+    "write_figure",
     "write_memory",
+    "write_parts",
+    "write_pipeline",
     "write_plan",
     "write_roofline",
     "write_stalls",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from cyclewright.plots.array_map import array_map_scene
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.course import course_scene
 from cyclewright.plots.memory import memory_scene
+from cyclewright.plots.parts import parts_scene
+from cyclewright.plots.pipeline import pipeline_scene
 from cyclewright.plots.plan import plan_scene
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.scene import Scene
@@ -17,10 +20,36 @@ from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.tornado import tornado_scene
 from cyclewright.plots.traffic import traffic_scene
 from hwspecs.vocabulary.atomic import write_atomic
-from hwspecs.vocabulary.errors import ArgumentError
+from hwspecs.vocabulary.errors import ArgumentError, UnknownNameError
+from hwspecs.vocabulary.suggest import did_you_mean
 from simulator.reading import read_document
+from simulator.result import Result
 
 Document = Mapping[str, object]
+FIGURES: dict[str, Callable[[Result], Scene]] = {
+    "roofline": roofline_scene,
+    "breakdown": breakdown_scene,
+    "memory": memory_scene,
+    "course": course_scene,
+    "timeline": timeline_scene,
+    "stalls": stalls_scene,
+    "arrays": array_map_scene,
+    "parts": parts_scene,
+    "pipeline": pipeline_scene,
+}
+"""The figures of a run by name; the last three are of crossbars (``parts`` also shows what other hardware has)."""
+
+
+def write_figure(name: str, document: Document, path: str | Path) -> None:
+    """Write one of ``FIGURES`` of a stored run.
+
+    Raises:
+        UnknownNameError: no such figure; the hint names the nearest.
+        InvalidInput, ArgumentError: as ``write_roofline``.
+    """
+    if name not in FIGURES:
+        raise UnknownNameError(f"unknown figure {name!r}", hint=did_you_mean(name, FIGURES))
+    _write(FIGURES[name](read_document(document)), path)
 
 
 def write_roofline(document: Document, path: str | Path) -> None:
@@ -60,6 +89,26 @@ def write_stalls(document: Document, path: str | Path) -> None:
 def write_course(document: Document, path: str | Path) -> None:
     """Write use, bandwidth and bytes held over time of a stored run; arguments and errors as in ``write_roofline``."""
     _write(course_scene(read_document(document)), path)
+
+
+def write_arrays(document: Document, path: str | Path) -> None:
+    """Write which weights sit in which arrays of a stored run on a crossbar; arguments and errors as in ``write_roofline``."""
+    _write(array_map_scene(read_document(document)), path)
+
+
+def write_pipeline(document: Document, path: str | Path) -> None:
+    """Write when each layer of a stored run on a crossbar works; arguments and errors as in ``write_roofline``."""
+    _write(pipeline_scene(read_document(document)), path)
+
+
+def write_parts(documents: Document | Sequence[Document], path: str | Path, *, labels: Sequence[str] = ()) -> None:
+    """Write time, energy and, of crossbars, area and power by component, of one stored run or of several side by side.
+
+    Args:
+        labels: what to call the runs, by default their devices. Path and errors as in ``write_roofline``.
+    """
+    several = [documents] if isinstance(documents, Mapping) else list(documents)
+    _write(parts_scene([read_document(document) for document in several], labels=labels), path)
 
 
 def write_tornado(whatif_document: Document, path: str | Path) -> None:
