@@ -167,8 +167,14 @@ class _Run:
     def prepared(self, graph: OperatorGraph, hardware: Hardware) -> Hardware:
         """Let the primary unit's mapper see the whole graph first, if it has a method ``prepare``; the hardware as it is to be used."""
         prepare = getattr(self._mapper(self.hardware.primary), "prepare", None)
-        if prepare is None or hardware.cores > 1:
+        if prepare is None:
             return hardware
+        if hardware.cores > 1:
+            raise UnsupportedError(
+                f"unit {self.hardware.primary.name!r} holds the weights of a whole graph, but the device has {hardware.cores} cores",
+                where="cores",
+                hint="describe one core with all units; of crossbars, `chips` says over how many chips weights may go",
+            )
         used: Hardware = prepare(graph, self.hardware.primary, self.hardware)
         self.hardware = used
         return used

@@ -7,8 +7,8 @@ of padding below the input are made by its maker, in no time, after its last row
 rows). Each layer has ``copies`` sets of arrays, which take the
 vectors of its rows in turn: row i ends with turn ``ceil((i + 1) vectors per row / copies)``.
 
-Edges hold two strides of rows beside the window; those around other layers (shortcuts) as many rows as these layers can hold. Digital work
-of all layers shares the digital unit. Images of a batch follow each other: each has stages of its own on the same arrays.
+What edges hold: ``mappings.crossbar.buffers``. Digital work of all layers shares the digital unit. Images of a batch follow each other:
+each has stages of its own on the same arrays.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from math import ceil
 from typing import Any
 
 from hwspecs.vocabulary.records import dataclass
+from mappings.crossbar.buffers import Rooms
 from mappings.crossbar.machine import KIND
 from mappings.crossbar.rows import Window, rows_of, windows_of
 from mappings.crossbar.work import ARRAYS
@@ -48,7 +49,12 @@ class Member:
     layer: Mapping[str, Any] | None
     digital: tuple[str, int]
     link: tuple[str, int]
-    output: str
+    outputs: tuple[str, ...]
+
+    @property
+    def further(self) -> int:
+        """Stages behind its first one."""
+        return int(bool(self.link[1])) + int(self.layer is not None and bool(self.digital[1]))
 
 
 def pipelines(stretch: Stretch, in_memory: Mapping[str, Any] | None) -> tuple[Group, ...]:
@@ -166,7 +172,8 @@ class _Maker:
         layer = self.layers.get(item.operator)
         links = [stage for stage in item.alternatives[0].stages if stage.unit.startswith(LINK)]
         link = (links[0].unit, ceil(sum(stage.cycles for stage in links) / self.batch)) if links else ("", 0)
-        return Member(index, item.operator, rows, windows, layer, (digital[0].unit if digital else "", cycles), link, output)
+        outputs = (output, *(name for name in item.writes if name != output))
+        return Member(index, item.operator, rows, windows, layer, (digital[0].unit if digital else "", cycles), link, outputs)
 
     def _windows(self, operator: Operator, rows: int) -> dict[str, Window]:
         roots, tensors = self.stretch.roots, self.stretch.tensors
@@ -182,8 +189,8 @@ class _Maker:
 
     def _image(self, members: Sequence[Member], suffix: str) -> None:
         """Stages and edges of one image, last layer first: what is nearest to the end goes first where a unit is shared."""
-        made = {member.output: member for member in members}
         firings = self._firings(members)
+        rooms = Rooms(members, firings)
         stages: list[list[Stage]] = []
         sources: dict[str, str] = {}
         for name in self.reads:
@@ -192,13 +199,12 @@ class _Maker:
                 stages.append([self._load(name, rows, firings[name] - rows, f"load {name}{suffix}")])
                 sources[name] = f"load {name}{suffix}"
         for member in members:
-            padding = firings[member.output] - member.rows
+            padding = firings[member.outputs[0]] - member.rows
             own = self._stages(member, padding, suffix)
-            for name, window in member.windows.items():
-                if name in sources and (name in self.reads or made[name].index < member.index):
-                    self._edge(sources[name], own[0].name, window, member, name, members, firings)
+            for name in (name for name in member.windows if name in sources):
+                self._edge(sources[name], own[0].name, member, name, rooms)
             self._weights(member, own[0].name, suffix, stages)
-            sources[member.output] = own[-1].name
+            sources.update(dict.fromkeys(member.outputs, own[-1].name))
             for output in self.stretch.block.operators[member.index].writes:
                 if output in self.writes:
                     own.append(self._store(output, member, padding, own, suffix))
@@ -209,7 +215,8 @@ class _Maker:
         """Tensor to the rows that its maker emits, those of padding behind its last row among them."""
         most = {name: self._rows(name) for member in members for name in member.windows}
         for member in reversed(members):
-            made = most[member.output] = max(member.rows, most.get(member.output, 0))
+            made = max([member.rows, *(most.get(name, 0) for name in member.outputs)])
+            most.update(dict.fromkeys(member.outputs, made))
             for name, window in member.windows.items():
                 if not window.whole:
                     most[name] = max(most[name], window.taken(made))
@@ -223,7 +230,7 @@ class _Maker:
             own.append(Stage(f"{member.name} between chips{suffix}", member.link[0], _segments(_shares(member.link[1], rows), padding)))
         if member.layer is not None:
             spent = row_cycles(member.layer, rows, self.batch)
-            own.append(Stage(f"{member.name}{suffix}", f"{self.unit}.{member.name}", _segments(spent, padding)))
+            own.append(Stage(f"{member.name}{suffix}", f"{self.unit}.{member.layer['held_as']}", _segments(spent, padding)))
         unit, cycles = member.digital
         if cycles or member.layer is None:
             name = f"{member.name} digital{suffix}" if own else f"{member.name}{suffix}"
@@ -231,33 +238,15 @@ class _Maker:
         self.edges.extend(Edge(source.name, target.name) for source, target in pairwise(own))
         return own
 
-    def _edge(
-        self, maker: str, target: str, window: Window, member: Member, name: str, members: Sequence[Member], firings: Mapping[str, int]
-    ) -> None:  # fmt: skip
-        made = firings[name]
+    def _edge(self, maker: str, target: str, member: Member, name: str, rooms: Rooms) -> None:
+        window = member.windows[name]
         if window.whole:
             self.edges.append(Edge(maker, target, 0, 0, 0, 0))
             self._hold(name, window.rows)
             return
-        room = 2 * window.stride + window.left(firings[member.output], made)
-        users = [other for other in members if name in other.windows]
-        if users[0] is not member:
-            room += self._around(name, member, members)
-        room = min(room, made + window.stride + max(0, window.initial()))
-        self.edges.append(Edge(maker, target, 1, window.stride, window.initial(), max(room, window.stride, window.initial())))
+        room = rooms.room(member, name)
+        self.edges.append(Edge(maker, target, 1, window.stride, window.initial(), room))
         self._hold(name, min(room - window.initial(), window.rows))
-
-    def _around(self, name: str, member: Member, members: Sequence[Member]) -> int:
-        """Rows of ``name`` that the layers before ``member`` can hold, in rows of ``name``: an upper bound."""
-        rows = self._rows(name)
-        start = min(other.index for other in members if name in other.windows)
-        total = 0
-        for other in members:
-            if start <= other.index <= member.index:
-                for window in other.windows.values():
-                    size = window.rows if window.whole else window.size + 3 * window.stride + 2
-                    total += ceil(size * rows / max(1, window.rows))
-        return total
 
     def _hold(self, name: str, rows: int) -> None:
         tensor = self.stretch.tensors[name]

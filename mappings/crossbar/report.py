@@ -106,6 +106,7 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
         rows.append(
             {
                 "name": use.operator,
+                "held_as": owner.get(use.place, use.operator),
                 "rows": matrix.k,
                 "columns": matrix.n,
                 "groups": matrix.groups,

@@ -303,6 +303,25 @@ def test_inverted_conductance_range_and_other_parts_of_a_crossbar(tmp_path):
     ]
 
 
+def test_arrays_of_a_crossbar_that_cannot_be(tmp_path):
+    def spec(rows, more):
+        return changed(
+            "kind: vector\n    lanes: 8\n    formats: [int8, fp32]",
+            f"kind: crossbar\n    rows: {rows}\n    columns: 64\n    cell: rram\n    bits_per_cell: 2\n    {more}",
+        )
+
+    assert faults(tmp_path, spec(0, "rows_per_read: 1")) == ["small.yaml:19:11: unit.vector.rows: 0 is out of range; must be at least 1"]
+    assert faults(tmp_path, spec(64, "rows_per_read: 65")) == [
+        "small.yaml:23:20: unit.vector.rows_per_read: more rows are read at once than an array has; rows_per_read is at most rows"
+    ]
+    assert faults(tmp_path, spec(64, "adc: {type: ramp, resolution: 5, functions: [tanh]}")) == [
+        "small.yaml:23:49: unit.vector.adc.functions: only a nonlinear_ramp converter computes functions; set adc.type, or remove the key"
+    ]
+    for line, column in (("reprogram: true", 16), ("dynamic: write", 14)):
+        (fault,) = faults(tmp_path, spec(64, line))
+        assert fault.startswith(f"small.yaml:23:{column}: unit.vector.{line.partition(':')[0]}: needs the time that writing takes")
+
+
 def test_an_fpga_design_that_does_not_fit_its_device(tmp_path):
     text = changed("kind: systolic", "kind: sparse_array\n    resources: {dsp: 100}\n    device: {dsp: 50}")
     assert faults(tmp_path, text) == [

@@ -371,3 +371,8 @@ def test_endurance_says_how_many_runs_arrays_last():
     hardware = crossbar(arrays=4, reprogram=True, write__latency=1e-7, write__endurance=1e6)
     _, result = played(graph(gemm("fc", 5, 64, 64)), hardware)
     assert (result.in_memory["writes_per_run"], result.in_memory["runs_until_worn"]) == (4, 250_000)
+
+
+def test_several_cores_are_refused():
+    with pytest.raises(UnsupportedError, match="holds the weights of a whole graph, but the device has 2 cores"):
+        map_graph(graph(gemm("fc", 4, 4, 4)), replace(crossbar(), cores=2, links={**crossbar().links, "noc": crossbar().links["board"]}))

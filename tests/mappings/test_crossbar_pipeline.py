@@ -137,6 +137,38 @@ def test_a_pipeline_lies_between_its_slowest_layer_and_all_of_them(layers, size,
     assert alone.roofline_s * hardware.clock_hz <= found * (1 + 1e-9)
 
 
+@st.composite
+def tangles(draw):
+    """Up to 10 layers of equal size on any tensors before them: convolutions of any odd window, sums, sums over all rows (needed whole)."""
+    builder = GraphBuilder("tangle", "int8")
+    made = [builder.input("x", (1, 1, 12, 12))]
+    for place in range(draw(st.integers(3, 10))):
+        source = draw(st.sampled_from(made[-4:]))
+        kind = draw(st.sampled_from(["conv", "conv", "conv", "add", "whole"]))
+        name = f"t{place}"
+        if kind == "conv":
+            window = draw(st.sampled_from([1, 3, 7]))
+            builder.conv(source, builder.weight(f"w{place}", (1, 1, window, window)), name, pads=window // 2, name=f"conv{place}")
+        elif kind == "add":
+            builder.elementwise("add", (source, draw(st.sampled_from(made))), name, name=f"add{place}")
+        else:
+            builder.transpose(source, f"{name}.turned", (0, 1, 3, 2), name=f"turn{place}")
+            builder.elementwise("add", (f"{name}.turned", source), name, name=f"whole{place}")
+        made.append(name)
+    builder.output(made[-1])
+    return builder.build()
+
+
+@settings(max_examples=100, deadline=None)
+@given(tangles(), st.integers(1, 1 << 16))
+def test_no_tangle_of_layers_deadlocks(net, lanes):
+    hardware = crossbar(bandwidth=INSTANT, buffer=1 << 24, lanes=lanes)
+    mapped = map_graph(net, hardware)
+    (stretch,) = stretches(mapped)
+    for group in pipelines(stretch, mapped.in_memory):
+        assert cycles_of(group.mapped.alternatives[0], hardware) > 0  # a deadlock is an error
+
+
 @pytest.mark.parametrize("model", ["resnet50", "mobilenet-v2", "bert-base"])
 def test_networks_on_isaac_run_faster_side_by_side(model):
     alone, beside = cw.run(model, "isaac"), cw.run(model, "isaac", search="play")
