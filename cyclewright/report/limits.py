@@ -28,6 +28,7 @@ def limits(document: Mapping[str, object]) -> str:
             "stops there."
         )
         text += figure(tornado_scene(document, heading=False), tornado_scene(document, width=360, most=10, heading=False), caption)
+        text += _output_errors(document.get("leaves"))
     change = document.get("change")
     if isinstance(change, Mapping) and isinstance(change.get("metrics"), Mapping):
         overrides = change.get("overrides") or []
@@ -35,8 +36,38 @@ def limits(document: Mapping[str, object]) -> str:
         rows = [
             row for name, entry in change["metrics"].items() if isinstance(entry, Mapping) for row in [_change(str(name), entry)] if row
         ]
+        rows += [row] if (row := _output_error(change.get("output_error"))) else []
         text += f"<h3>With {names}</h3>\n" + table(["Metric", "Base", "Changed", "Change"], rows, label="The change beside the base")
     return text
+
+
+def _output_errors(leaves: object) -> str:
+    """Numbers that change what a crossbar computes: the output error of the largest layers with each value; empty without a crossbar."""
+    rows = []
+    for leaf in leaves if isinstance(leaves, list) else ():
+        base, points = leaf.get("output_error"), leaf.get("points")
+        if not isinstance(base, int | float) or not isinstance(points, list | tuple):
+            continue
+        found = {point.get("factor"): point.get("output_error") for point in points if isinstance(point, Mapping)}
+        cells = [_error(value) for value in (found.get(0.5), base, found.get(2.0))]
+        rows.append([f"<code>{esc(str(leaf.get('path', '')))}</code>", esc(str(leaf.get("text", ""))), *cells])
+    if not rows:
+        return ""
+    header = ["Number", "Value", "Error at half", "as it is", "at twice"]
+    return "<h3>What arrays make of the numbers</h3>\n" + table(
+        header, rows, label="Output error of the largest layers by number of the spec"
+    )
+
+
+def _output_error(both: object) -> list[str] | None:
+    """The row of the change's table that says what it does to the results of a crossbar."""
+    if not isinstance(both, list | tuple) or len(both) != 2:
+        return None
+    return ["Output error of the largest layers", _error(both[0]), _error(both[1]), ""]
+
+
+def _error(value: object) -> str:
+    return percent(value) if isinstance(value, int | float) and isfinite(value) else "–"
 
 
 def _change(name: str, entry: Mapping[str, object]) -> list[str] | None:

@@ -81,7 +81,7 @@ def test_what_if_without_a_crossbar_says_nothing_of_it():
     assert "output_error" not in answer["change"]
 
 
-def test_command():
+def test_command(tmp_path):
     runner = CliRunner()
     told = runner.invoke(main, ["precision", "lstm-kws", "--hw", "isaac", "--set", "array.adc.resolution=4"])
     assert told.exit_code == 0
@@ -91,5 +91,11 @@ def test_command():
     document = json.loads(stored.output)
     assert document["command"] == "precision"
     assert document["layers"][0]["converter_bits"] == 9
+    page = tmp_path / "page.html"
+    changed = runner.invoke(main, ["whatif", "lstm-kws", "--hw", "isaac", "--set", "array.adc.resolution=4", "--all", "-o", str(page)])
+    assert changed.exit_code == 0
+    html = page.read_text(encoding="utf-8")
+    assert "What arrays make of the numbers" in html
+    assert "Output error of the largest layers" in html
     changed = runner.invoke(main, ["whatif", "lstm-kws", "--hw", "isaac", "--set", "array.adc.resolution=4"])
     assert "output error" in changed.output
