@@ -67,7 +67,7 @@ def _output_error(both: object) -> list[str] | None:
 
 
 def _error(value: object) -> str:
-    return percent(value) if isinstance(value, int | float) and isfinite(value) else "–"
+    return esc(percent(value)) if isinstance(value, int | float) and isfinite(value) else "–"
 
 
 def _change(name: str, entry: Mapping[str, object]) -> list[str] | None:
