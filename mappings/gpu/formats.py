@@ -40,10 +40,11 @@ SPARSE_EFFICIENCY = "kernels.gemm.sparse_efficiency"
 def arithmetic_of(a: Tensor, b: Tensor, unit: ComputeUnit, *, along: bool = True) -> Arithmetic | None:
     """How ``unit`` multiplies ``a`` by ``b``; None if it has no rate for their format or a wider one of the family.
 
-    Only N:M sparsity of the second operand alone (the weights) is exploited, at the rate that the unit states for the pattern.
+    Only N:M sparsity of one operand alone is exploited (weights, or gradients: a product can be done on transposed operands), at the rate
+    that the unit states for the pattern.
 
     Args:
-        along: the groups of ``b`` lie along the reduction, as the tensor cores need them.
+        along: its groups lie along the reduction, as the tensor cores need them.
     """
     wanted = wider(a.format, b.format)
     name = _rate_name(wanted, unit.rates)
@@ -53,10 +54,10 @@ def arithmetic_of(a: Tensor, b: Tensor, unit: ComputeUnit, *, along: bool = True
     if name != wanted.rate_name:
         notes.append(f"{wanted.rate_name} products run at the rate of {name}")
     dense = unit.rates[name, "dense"]
-    pattern = b.sparsity.pattern
-    if along and b.sparsity.kind == "nm" and a.sparsity.kind == "dense" and (name, pattern) in unit.rates:
-        rate = max(dense, unit.rates[name, pattern] * min(1.0, float(unit.parameters.get(SPARSE_EFFICIENCY, 1.0))))
-        return Arithmetic(name, pattern, rate, b.sparsity.n / b.sparsity.m, tuple(notes))
+    one, other = (b.sparsity, a.sparsity) if b.sparsity.kind == "nm" else (a.sparsity, b.sparsity)
+    if along and one.kind == "nm" and other.kind == "dense" and (name, one.pattern) in unit.rates:
+        rate = max(dense, unit.rates[name, one.pattern] * min(1.0, float(unit.parameters.get(SPARSE_EFFICIENCY, 1.0))))
+        return Arithmetic(name, one.pattern, rate, one.n / one.m, tuple(notes))
     sparse = next((item.sparsity.pattern for item in (b, a) if item.sparsity.kind != "dense"), None)
     if sparse is not None:
         notes.append(f"{sparse} sparsity saves bytes but no arithmetic: the tensor cores compute dense {name}")

@@ -26,7 +26,7 @@ EXAMINED = 5
 @dataclass(frozen=True, slots=True)
 class Product:
     """``batch`` products C[m, n] = A[m, k] B[k, n] of tensors ``a`` and ``b``; ``names``: of A, B, C; ``*_bytes``: stored per element;
-    ``along``: N:M groups of B, if it has any, lie along k."""
+    ``along``: N:M groups, if there are any, lie along k."""
 
     batch: int
     m: int
@@ -58,7 +58,10 @@ def products_of(operator: Operator, tensors: Mapping[str, Tensor]) -> list[Produ
         shape = as_matmul(nest)
         a, b = (operator.internal.get(name) or tensors[name] for name in (shape.a, shape.b))
         names, sizes = (shape.a, shape.b, shape.out), (element_bytes(a), element_bytes(b))
-        along = b.sparsity.kind != "nm" or _along(nest.reads[1], b.sparsity.axis, shape.k_dims)
+        along = all(
+            tensor.sparsity.kind != "nm" or _along(read, tensor.sparsity.axis, shape.k_dims)
+            for tensor, read in zip((a, b), nest.reads, strict=True)
+        )  # fmt: skip
         product = Product(shape.batch, shape.m, shape.n, shape.k, a, b, names, nest.macs, *sizes, along)
         last = found[-1] if found else None
         if last and (last.n, last.k, last.names) == (product.n, product.k, product.names):
