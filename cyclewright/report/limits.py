@@ -9,7 +9,7 @@ from cyclewright.plots.formatting import percent, si
 from cyclewright.plots.tornado import read_whatif, tornado_scene
 from cyclewright.report.markup import esc, figure, table
 
-_UNITS = {"_bytes": "B", "_per_s": "", "_s": "s", "_j": "J", "_w": "W"}
+_UNITS = {"_bytes": "B", "_per_s": "", "_per_w": "", "_s": "s", "_j": "J", "_w": "W"}
 """Unit by the ending of a metric's name, the longer endings first."""
 
 
