@@ -156,9 +156,9 @@ class _Maker:
         return bool(self.stretch.block.operators[index].alternatives[0].stages)
 
     def _rows(self, name: str) -> int:
-        """Rows of one image of a tensor; a tensor of two axes (images, features) has one."""
+        """Rows of one image of a tensor; the first of two axes counts those of all images (of images and features: one each)."""
         tensor = self.stretch.tensors[name]
-        if self.batch > 1 and len(tensor.shape) < 4:
+        if self.batch > 1 and len(tensor.shape) == 2:
             return max(1, rows_of(tensor) // self.batch)
         return rows_of(tensor)
 

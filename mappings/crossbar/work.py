@@ -51,7 +51,8 @@ def alternative_of(name: str, work: Work, unit: ComputeUnit, vector: ComputeUnit
     loaded, stored = sum(work.loads.values()), sum(work.stores.values())
     buffered = ceil((sum(work.buffer) + loaded + stored) * hardware.clock_hz / chip.bandwidth_bytes_per_s) if chip is not None else 0
     array_cycles = max(work.array_cycles * 1, 1)
-    tiles = max(1, min(TILES, work.turns))
+    fitting = 0 if chip is None else -(-4 * (loaded + stored) // max(1, chip.size_bytes))  # two tiles in a half of the memory
+    tiles = max(1, min(max(TILES, fitting), work.turns))
     held = 0 if chip is None else (2 if chip.double_buffered else 1) * -(-(loaded + stored) // tiles)
     again = work.passes > 1 and chip is not None and held + loaded > chip.size_bytes // 2
     stages: list[Stage] = []
