@@ -20,22 +20,22 @@ class Comparison:
 
     Attributes:
         labels: one per result, unique.
-        metrics: metric to values, in the order of the labels.
+        metrics: metric to values, in the order of the labels (None where a result has none: the arrays of a device without).
         bound_by: what binds each.
         operators: operator to times in seconds (None where a result has no such operator); empty if the models differ.
         passes: pass of a training step to times in seconds (None where a result has no such pass).
     """
 
     labels: tuple[str, ...]
-    metrics: Mapping[str, tuple[float, ...]]
+    metrics: Mapping[str, tuple[float | None, ...]]
     bound_by: tuple[str, ...]
     operators: Mapping[str, tuple[float | None, ...]]
     passes: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def ratios(self, metric: str) -> tuple[float | None, ...]:
-        """Each value of a metric over the first; None where the first is zero."""
+        """Each value of a metric over the first; None where there is none, or the first is zero."""
         first, *_ = values = self.metrics[metric]
-        return tuple(value / first if first else None for value in values)
+        return tuple(value / first if first and value is not None else None for value in values)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -63,7 +63,8 @@ def compare(*results: Any, labels: Sequence[str] | None = None) -> Comparison:
     if labels is not None and len(labels) != len(documents):
         raise ArgumentError(f"{len(labels)} labels for {len(documents)} results", where="labels", hint="give one label per result")
     lines = [headline(document) for document in documents]
-    metrics = {name: tuple(line[name] for line in lines) for name in lines[0]}
+    shown = dict.fromkeys(name for line in lines for name in line)
+    metrics = {name: tuple(line.get(name) for line in lines) for name in shown}
     names = tuple(labels) if labels is not None else tuple(_labels(documents))
     return Comparison(names, metrics, tuple(str(document["bound_by"]) for document in documents), _operators(documents), _passes(documents))
 

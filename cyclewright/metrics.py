@@ -82,11 +82,40 @@ METRICS: dict[str, Metric] = {
     "cycles": Metric("", "number", _field("cycles"), "cycles", "low"),
 }
 
+
+def _arrays(*path: str) -> Callable[[Document], float]:
+    """A number of a crossbar's arrays; 0 where the spec does not state what it follows from."""
+
+    def value(document: Document) -> float:
+        found: Any = document["in_memory"]
+        for key in path:
+            found = found[key]
+        return float(found or 0.0)
+
+    return value
+
+
+ARRAY_METRICS: dict[str, Metric] = {
+    "arrays_used": Metric("", "number", _arrays("used"), "arrays that hold weights", "low"),
+    "array_use": Metric("", "ratio", _arrays("use"), "cells in use", "high"),
+    "interval_s": Metric("s", "time", _arrays("interval_s"), "steady interval", "low"),
+    "pipelined_per_s": Metric("1/s", "number", _arrays("throughput_per_s"), "per second at that pace", "high"),
+    "adc_energy_share": Metric("", "ratio", _arrays("adc_share", "energy"), "converters' share of energy"),
+    "adc_time_share": Metric("", "ratio", _arrays("adc_share", "time"), "converters' share of arrays' time"),
+    "adc_area_share": Metric("", "ratio", _arrays("adc_share", "area"), "converters' share of area"),
+    "area_mm2": Metric("", "number", _arrays("peak", "area_mm2"), "area in mm2", "low"),
+    "peak_tops": Metric("", "number", _arrays("peak", "tops"), "peak TOPS", "high"),
+    "tops_per_w": Metric("", "number", _arrays("peak", "tops_per_w"), "peak TOPS/W", "high"),
+    "tops_per_mm2": Metric("", "number", _arrays("peak", "tops_per_mm2"), "peak TOPS/mm2", "high"),
+}
+"""Metrics of crossbars alone: other results have no such number."""
+METRICS.update(ARRAY_METRICS)
+
 _ALIASES = {
     "latency": "latency_s", "time": "latency_s", "energy": "energy_j", "power": "power_w", "throughput": "throughput_per_s",
     "tokens_per_s": "throughput_per_s", "images_per_s": "throughput_per_s", "roofline": "roofline_s", "dram": "dram_bytes",
     "traffic": "dram_bytes", "spill": "extra_bytes", "peak_memory": "peak_memory_bytes", "memory": "peak_memory_bytes",
-    "weights": "stored_weight_bytes", "kv_cache": "kv_cache_bytes",
+    "weights": "stored_weight_bytes", "kv_cache": "kv_cache_bytes", "interval": "interval_s", "area": "area_mm2",
 }  # fmt: skip
 
 HEADLINE = (
@@ -122,7 +151,7 @@ def metric_value(document: Document, name: str) -> float:
     try:
         value = METRICS[name].value(document)
     except (KeyError, TypeError, ValueError) as error:
-        hint = "give the JSON that `cyclewright run -o FILE.json` wrote"
+        hint = "only crossbars have it" if name in ARRAY_METRICS else "give the JSON that `cyclewright run -o FILE.json` wrote"
         raise ArgumentError(f"the result has no number {name!r}", where=name, hint=hint) from error
     if not math.isfinite(value):
         raise ArgumentError(f"{name} is not finite", where=name)
@@ -130,8 +159,9 @@ def metric_value(document: Document, name: str) -> float:
 
 
 def headline(document: Document) -> dict[str, float]:
-    """The metrics that comparisons show."""
-    return {name: metric_value(document, name) for name in HEADLINE}
+    """The metrics that comparisons show, of crossbars those of their arrays too."""
+    names = (*HEADLINE, *ARRAY_METRICS) if document.get("in_memory") else HEADLINE
+    return {name: metric_value(document, name) for name in names}
 
 
 def format_metric(name: str, value: float, digits: int = 4) -> str:

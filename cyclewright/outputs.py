@@ -15,13 +15,14 @@ from hwspecs.vocabulary.atomic import write_atomic
 from hwspecs.vocabulary.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from cyclewright.comparison import Comparison
     from simulator.result import Result
 
 SUFFIXES = {
     "run": (".html", ".json", ".csv", ".svg", ".png", ".trace.json"),
     "whatif": (".html", ".json", ".csv", ".svg", ".png"),
     "roofline": (".svg", ".png", ".json", ".csv", ".html"),
-    "compare": (".json", ".csv"),
+    "compare": (".json", ".csv", ".svg", ".png"),
     "claims": (".json", ".csv"),
     "schedule": (".json", ".yaml", ".yml", ".html", ".svg", ".png"),
     "buffers": (".csv",),
@@ -73,21 +74,22 @@ def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
         write_atomic(path, data)
 
 
-def save(result: Result, *paths: str | Path) -> None:
+def save(result: Result, *paths: str | Path, plot: str = "roofline") -> None:
     """Write a result of ``cyclewright.run`` to files; the suffix picks the form.
 
-    ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` roofline, ``.trace.json`` timeline for
-    Perfetto.
+    ``.html`` report, ``.json`` stored form, ``.csv`` table of operators, ``.svg`` / ``.png`` the figure that ``plot`` names
+    (``cyclewright.plots.FIGURES``), ``.trace.json`` timeline for Perfetto.
 
     Raises:
         ArgumentError: an unknown suffix or a path that cannot be written.
+        UnknownNameError: no such figure.
     """
     targets = check_outputs(paths, "run")
-    write_all([(path, render_run(result, path)) for path in targets])
+    write_all([(path, render_run(result, path, plot)) for path in targets])
 
 
-def render_run(result: Result, path: Path) -> bytes:
-    """The bytes of one output of ``run`` or ``roofline``."""
+def render_run(result: Result, path: Path, plot: str = "roofline") -> bytes:
+    """The bytes of one output of ``run`` or ``roofline``; ``plot``: the figure that an image shows."""
     from simulator.stored import to_document
     from simulator.tables import operators_csv, trace_json
 
@@ -103,9 +105,25 @@ def render_run(result: Result, path: Path) -> bytes:
         from cyclewright.report import render
 
         return render(document).encode("utf-8")
-    from cyclewright.plots import write_roofline
+    from cyclewright.plots import write_figure
 
-    return figure_bytes(lambda target: write_roofline(document, target), suffix)
+    return figure_bytes(lambda target: write_figure(plot, document, target), suffix)
+
+
+def render_compare(comparison: Comparison, results: Sequence[Result], path: Path) -> bytes:
+    """The bytes of one output of ``compare``; an image shows time, energy and, of crossbars, area and power by component."""
+    suffix = suffix_of(path, "compare")
+    if suffix == ".json":
+        return json_bytes(comparison.as_dict())
+    if suffix == ".csv":
+        return table_csv(
+            [{"metric": name, **dict(zip(comparison.labels, values, strict=True))} for name, values in comparison.metrics.items()]
+        )
+    from cyclewright.plots import write_parts
+    from simulator.stored import to_document
+
+    documents = [to_document(result) for result in results]
+    return figure_bytes(lambda target: write_parts(documents, target, labels=comparison.labels), suffix)
 
 
 def render_whatif(document: Mapping[str, Any], path: Path, *, base: Mapping[str, Any]) -> bytes:

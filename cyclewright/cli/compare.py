@@ -30,10 +30,11 @@ Examples:
   cyclewright compare base.json changed.json
   cyclewright compare llama-3-8b --hw nvidia-a100-sxm-80gb --hw nvidia-h100-sxm --phase decode --batch 8
   cyclewright compare resnet50 --hw xilinx-vcu1525-sat --batch 16 --sparsity dense --sparsity 2:4 --sparsity 2:8
+  cyclewright compare resnet50 --hw isaac --hw neurosim-rram -o parts.svg
   cyclewright compare result.json --measured timings.csv
   cyclewright compare resnet50 --hw nvidia-a100-sxm-80gb --measured timings.csv
 
-The first three set stored results, or one model on several devices or with several patterns of sparsity, side by side. The
+The first four set stored results, or one model on several devices or with several patterns of sparsity, side by side. The
 others show the error against your own timings: a CSV with the columns operator and time_us (or time_ms, time [s], ...), where a
 time is that of all rounds of the operator.
 """
@@ -48,25 +49,26 @@ _HOW_MANY = "give two or more to compare, or one with --measured"
 @click.option("--measured", metavar="FILE.csv", help="Your own timings by operator.")
 @click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="How many operators to list.")
 @json_option
-@output_option(".json .csv")
+@output_option(".json .csv .svg .png")
 def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[str, ...], measured: str | None, **options: Any) -> None:
     """Set results side by side."""
     outputs = checked_outputs(options["outputs"], "compare")
+    if measured and (drawn := [path for path in outputs if path.suffix.lower() in (".svg", ".png")]):
+        raise ArgumentError("errors against timings have no figure", where=str(drawn[0]), hint="write .json or .csv with --measured")
     wanted = 1 if measured else 2
     patterns = options["sparsity"] or (None,)
     results = _results(what, hardware, overrides, settings_of(options), patterns, wanted)
     from cyclewright.comparison import compare as set_side_by_side
     from cyclewright.comparison import compare_measured
-    from cyclewright.outputs import json_bytes, table_csv, write_all
+    from cyclewright.outputs import json_bytes, render_compare, table_csv, write_all
 
     if measured:
-        answer: Any = compare_measured(results[0], measured)
-        csv_rows = answer.as_dict()["operators"]
+        found = compare_measured(results[0], measured).as_dict()
+        write_all([(path, json_bytes(found) if path.suffix == ".json" else table_csv(found["operators"])) for path in outputs])
     else:
         answer = set_side_by_side(*results)
-        csv_rows = [{"metric": name, **dict(zip(answer.labels, values, strict=True))} for name, values in answer.metrics.items()]
-    found = answer.as_dict()
-    write_all([(path, json_bytes(found) if path.suffix == ".json" else table_csv(csv_rows)) for path in outputs])
+        found = answer.as_dict()
+        write_all([(path, render_compare(answer, results, path)) for path in outputs])
     if options["as_json"]:
         print_json(found)
     elif measured:
@@ -116,9 +118,9 @@ def _show(found: Mapping[str, Any], top: int) -> None:
     labels = found["labels"]
     rows = []
     for name, both in found["metrics"].items():
-        cells = [format_metric(name, both["values"][0])]
-        for value, ratio in zip(both["values"][1:], both["ratios"][1:], strict=True):
-            cells.append(format_metric(name, value) + ("" if ratio is None else f"  x{ratio:.3f}"))
+        cells = []
+        for value, ratio in zip(both["values"], [None, *both["ratios"][1:]], strict=True):
+            cells.append("" if value is None else format_metric(name, value) + ("" if ratio is None else f"  x{ratio:.3f}"))
         rows.append((METRICS[name].title, *cells))
     rows.extend(
         (f"time of {item['name']}", *["" if time is None else format_quantity(time, "s") for time in item["time_s"]])

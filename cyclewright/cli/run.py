@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cyclewright.cli.options import checked_outputs, hardware_option, json_option, output_option, set_option, settings_of, workload_options
 from cyclewright.cli.text import heading, pairs, print_json, say_written, table, title
+from hwspecs.vocabulary.errors import ArgumentError, UnknownNameError
+from hwspecs.vocabulary.suggest import did_you_mean
 
 _HELP = """What MODEL costs on a device.
 
@@ -22,10 +25,14 @@ Examples:
   cyclewright run alexnet.csv --hw systolic-array --accounting scalesim:calc
   cyclewright run deit-s-16 --hw edge-npu --keep-tokens merge:13
   cyclewright run tc-resnet8 --hw edge-npu --stream hop=8 --delta 0.1
+  cyclewright run resnet50 --hw isaac --search play --plot pipeline -o layers.svg
 
 MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, to a Hugging Face config.json, or to a
 SCALE-Sim topology (.csv).
 """
+
+_FIGURES = ("roofline", "breakdown", "memory", "course", "timeline", "stalls", "arrays", "parts", "pipeline")
+"""Names of ``cyclewright.plots.FIGURES``, which help is not to import."""
 
 
 @click.command(help=_HELP, short_help="What a model costs on a device.")
@@ -37,12 +44,14 @@ SCALE-Sim topology (.csv).
 @click.option("--explain", "explained", metavar="OPERATOR", help="Say where one operator's time and bytes go, and what was rejected.")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the heaviest operators to list.")
 @click.option("--accounting", metavar="RULES", help="Also count as SCALE-Sim does: scalesim:calc or scalesim:user (systolic arrays).")
+@click.option("--plot", metavar="FIGURE", help=f"What an image shows: {', '.join(_FIGURES)}. [default: roofline]")
 @click.option("--no-interval", is_flag=True, help="Skip the interval over the spec's assumed numbers.")
 @json_option
 @output_option(".html .json .csv .svg .png .trace.json")
 def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple[str, ...], **options: Any) -> None:
     """Run one model on one device."""
     outputs = checked_outputs(options["outputs"], "run")
+    plot = _figure(options["plot"], outputs)
     settings = settings_of(options)
     from cyclewright.gates import check_gates, parse_gate
 
@@ -57,7 +66,7 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     result = run_model(model, hardware, overrides=overrides, **asked, **settings)
     document = document_of(result)
     sections = explain(document, options["explained"]) if options["explained"] else []
-    write_all([(path, render_run(result, path)) for path in outputs])
+    write_all([(path, render_run(result, path, plot)) for path in outputs])
     if options["as_json"] and sections:
         print_json({"operator": options["explained"], "sections": {name: dict(lines) for name, lines in sections}})
     elif options["as_json"]:
@@ -76,11 +85,29 @@ def run(model: str, hardware: str, overrides: tuple[str, ...], conditions: tuple
     check_gates(gates, document)
 
 
+def _figure(name: str | None, outputs: Sequence[Path]) -> str:
+    """The figure asked for, checked before any work is done.
+
+    Raises:
+        UnknownNameError: there is no such figure; the hint names the nearest.
+        ArgumentError: no image is asked for.
+    """
+    if name is None:
+        return _FIGURES[0]
+    if name not in _FIGURES:
+        raise UnknownNameError(f"unknown figure {name!r}", where="--plot", hint=did_you_mean(name, _FIGURES))
+    if not any(path.suffix.lower() in (".svg", ".png") for path in outputs):
+        raise ArgumentError(f"no image is asked for to show {name!r}", where="--plot", hint=f"give -o {name}.svg or -o {name}.png")
+    return name
+
+
 def show(document: Mapping[str, Any], top: int) -> None:
     """The headline numbers, the warnings and the heaviest operators."""
     click.echo(click.style(title(document), bold=True))
     click.echo()
     pairs(_headline(document))
+    if document["in_memory"]:
+        _arrays(document["in_memory"])
     if document["warnings"]:
         heading("warnings")
         for warning in document["warnings"]:
@@ -88,6 +115,16 @@ def show(document: Mapping[str, Any], top: int) -> None:
     _passes(document)
     if top:
         _heaviest(document, top)
+
+
+def _arrays(in_memory: Mapping[str, object]) -> None:
+    """What the arrays of a crossbar hold, and what they are worth."""
+    from cyclewright.arrays import read_arrays, told
+
+    found = read_arrays(in_memory)
+    if found is not None:
+        heading(f"arrays of {found.rows} x {found.columns} cells")
+        pairs(told(found))
 
 
 def _passes(document: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.wording import title, verdict
+from cyclewright.report.arrays import arrays_section
 from cyclewright.report.dram import dram_table
 from cyclewright.report.headline import cards
 from cyclewright.report.limits import limits
@@ -47,6 +48,9 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
         section("table", "Operators", operator_table(result)),
     ]
     links = [("numbers", "Headline"), ("roofline", "Roofline"), ("breakdown", "Breakdown"), ("table", "Operators")]
+    if arrays := arrays_section(result):
+        parts.insert(-1, section("arrays", "Arrays", arrays))
+        links.insert(-1, ("arrays", "Arrays"))
     if any(operator.training_pass for operator in result.operators):
         parts.append(section("passes", "Passes of the training step", passes_table(result)))
         links.append(("passes", "Passes"))
