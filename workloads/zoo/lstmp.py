@@ -45,11 +45,11 @@ class Layer:
         return self.inputs + self.state + (self.bias == "row")
 
 
-def steps_of(builder: GraphBuilder, name: str, layers: tuple[Layer, ...], frames: str) -> tuple[str, str]:
+def steps_of(builder: GraphBuilder, name: str, layers: tuple[Layer, ...], frames: str, *, every: bool = True) -> str:
     """Append the layers over all steps of ``frames`` (steps, batch, inputs), from zero states.
 
     Returns:
-        the last layer's states after every step (steps, batch, state), and the one after the last step (batch, state).
+        the last layer's states after every step (steps, batch, state), or the one after the last step (batch, state).
     """
     steps, batch, _ = builder[frames].shape
     body = GraphBuilder(f"{name}.step", builder.format)
@@ -73,14 +73,14 @@ def steps_of(builder: GraphBuilder, name: str, layers: tuple[Layer, ...], frames
             carried.append((f"{at}.{inner}_next", f"{at}.{inner}"))
             entering[f"{at}.{inner}"] = builder.tensor(f"{name}.{at}.{inner}_first", (batch, width), role=Role.STATE)
     body.output(*(made for made, _ in carried))
-    every, last = f"{name}.states", f"{name}.last"
-    builder.tensor(every, (steps, batch, layers[-1].state))
-    builder.tensor(last, (batch, layers[-1].state))
+    states = f"{name}.states" if every else f"{name}.last"
+    builder.tensor(states, ((steps, batch, layers[-1].state) if every else (batch, layers[-1].state)))
     kept = {state for _, state in carried}
     shared = tuple(item for item in entering if item not in kept)
-    stacked = {"x": frames, x: every}
-    builder.add(Repeat(f"{name}.steps", body.build(), steps, tuple(carried), shared, entering, {x: last}, stacked))
-    return every, last
+    leaving = {} if every else {x: states}
+    stacked = {"x": frames, x: states} if every else {"x": frames}
+    builder.add(Repeat(f"{name}.steps", body.build(), steps, tuple(carried), shared, entering, leaving, stacked))
+    return states
 
 
 def _step(body: GraphBuilder, at: str, layer: Layer, x: str) -> str:
@@ -108,7 +108,7 @@ def keyword_lstm(batch: int = 1, format: str = "fp32", tokens: int | None = None
     """
     steps = 49 if tokens is None else tokens
     builder = _builder("lstm-kws", batch, format, steps)
-    _, last = steps_of(builder, "lstm", (Layer(40, 32, bias="none"),), builder.input("frames", (steps, batch, 40)))
+    last = steps_of(builder, "lstm", (Layer(40, 32, bias="none"),), builder.input("frames", (steps, batch, 40)), every=False)
     weight, bias = builder.weight("fc.weight", (12, 32)), builder.weight("fc.bias", (12,))
     builder.output(builder.gemm(last, weight, "fc", bias=bias, transpose_b=True))
     return builder.build()
@@ -145,7 +145,7 @@ def _language_model(builder: GraphBuilder, layers: tuple[Layer, ...], steps: int
     batch = int(builder.meta["batch"])
     ids = builder.input("ids", (steps, batch), role=Role.INDEX)
     embedded = builder.embedding(ids, builder.weight("embedding.weight", (vocabulary, layers[0].inputs)), "embedded", name="embedding")
-    every, _ = steps_of(builder, "lstm", layers, embedded)
+    every = steps_of(builder, "lstm", layers, embedded)
     weight, bias = builder.weight("decoder.weight", (vocabulary, layers[-1].state)), builder.weight("decoder.bias", (vocabulary,))
     builder.output(builder.gemm(every, weight, "decoder", bias=bias, transpose_b=True))
     return builder.build()
