@@ -1,4 +1,4 @@
-"""Training steps counted by hand: MACs under adapters and recomputation, saved activations, bytes of the update, a language model's state."""
+"""Training steps counted by hand: MACs under adapters and recomputation, saved activations, bytes of updates, a language model's state."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_language_model_with_adapters_to_the_byte(rank):
     ],
 )
 def test_bytes_of_an_update(asked, read, written):
-    """Mixed precision: master, states and the gradient come in, master, states and the FP16 weight go out; the old FP16 weight is not read."""
+    """Mixed precision: master, states and the gradient come in, master, states and the FP16 weight go out; the old one is not read."""
     step = load_model("resnet18", phase="train", training=asked)
     updates = [node for node in step.nodes if node.kind == "update"]
     values = sum(step.tensors[f"{node.name.removesuffix('.update')}"].values for node in updates)
