@@ -62,13 +62,14 @@ def gru(dh, z, r, n, q, old):
     return dn * r, dh * z
 
 
-def scan(dy, dh, x, d, a, b, c, old, du, dd, da, db, dc):
-    """One channel, state and token; what is summed over another of these is added to what is there."""
+def scan(dy, dh, x, d, a, b, c, old, du, dd, da, db, dc, steps):
+    """One channel, state and token; what is summed over another of these is added to what is there. ``steps`` is d x, made once per channel
+    and token for all of its states."""
     e, db_ = special("exp"), d * b
     d * a, e * old + db_ * x  # the argument of the exponential, the state
     dh = e * dh + c * dy
     via = dh * old * e
-    return du + dh * db_, dd + via * a + dh * b * x, da + via * d, db + dh * (d * x), dc + dy * x
+    return du + dh * db_, dd + via * a + dh * b * x, da + via * d, db + dh * steps, dc + dy * old
 
 
 @pytest.mark.parametrize(
@@ -83,10 +84,9 @@ def test_operations_of_a_step_back(step, values, expected):
 
 
 def test_operations_of_a_scan_back():
-    """d x is at hand from the forward step (d B) x here, where the counts take each product of three from left to right."""
     Counted.total = 0
-    scan(*[Counted() for _ in range(13)])
-    assert abs(Counted.total - sum(SCAN_GRADIENT_OPS.values())) <= 1
+    scan(*[Counted() for _ in range(14)])
+    assert Counted.total == sum(SCAN_GRADIENT_OPS.values()) == 27
 
 
 def recurrent(tmp_path, op, directions=1, results="y", **asked):
