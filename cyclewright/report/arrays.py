@@ -66,7 +66,7 @@ def _row(layer: Layer) -> list[str]:
 
 
 _MAP = (
-    "Weights are placed in the order of the program, copies of a layer side by side; the numbers are those of the list. Pale squares are "
+    "Weights are placed in the order of the program, copies of a layer side by side; the numbers are those of the list. Faint squares are "
     "arrays whose cells are partly empty, because a matrix does not end where an array does. In the list: arrays of one copy, how many "
     "copies there are of it, and the share of their cells that hold weights."
 )
