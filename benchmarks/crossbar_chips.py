@@ -2,6 +2,7 @@
 
     python benchmarks/crossbar_chips.py             # keyword spotting and characters on the NL-ADC macros and the six chips of their paper
     python benchmarks/crossbar_chips.py --generality  # ResNet-50 ... LSTM-PTB on three kinds of crossbar
+    python benchmarks/crossbar_chips.py --nonlinear   # what converters that compute the activation save, by part
 
 The first table stands beside table 1 of Yang et al., Nat. Commun. 16, 2025 (arXiv 2411.18271), whose figures are peaks; these are of the
 networks as they run: steps of an LSTM wait for each other, and what does not fit on a chip comes from outside.
@@ -34,6 +35,8 @@ CHIPS = {  # name: published TOPS, TOPS/W, TOPS/mm2 of the table
 }
 GENERAL = ("resnet50", "mobilenet-v2", "bert-base", "gpt2-small", "lstm-ptb-medium", "lstm-ptb-large", "lstm-ptb-char")
 KINDS = ("isaac", "neurosim-rram", "dcim-22nm")
+PAIRS = {"lstm-kws": ("nl-adc-kws", "conventional-adc-kws"), "lstm-ptb-char": ("nl-adc-nlp", "conventional-adc-nlp")}
+BITS = ("bits_per_cell", "weight_bits", "input_bits", "adc.resolution", "dac.resolution")
 TOKENS = {"bert-base": 128, "gpt2-small": 128}
 
 
@@ -127,11 +130,35 @@ def generality() -> None:
     table(header, rows)
 
 
+def nonlinear() -> None:
+    """The same arrays with a nonlinear ramp, and with a linear one and sigmoid and tanh on the digital unit: time, energy, area by part."""
+    rows = []
+    for network, pair in PAIRS.items():
+        for bits in (5, 8):
+            changes = [f"array.{leaf}={bits}" for leaf in BITS]
+            ramp, linear = (cw.run(network, name, overrides=changes, format=f"int{bits}") for name in pair)
+            times = [{row.name: row.time_s for row in result.operators} for result in (ramp, linear)]
+            areas = [dict((result.in_memory or {})["area_mm2"]) for result in (ramp, linear)]  # type: ignore[call-overload]
+            parts = (
+                ("us", 1e6, times), ("nJ", 1e9, [ramp.energy_by_component, linear.energy_by_component]), ("mm2", 1.0, areas),
+            )  # fmt: skip
+            for unit, scale, (one, other) in parts:
+                for part in ("", *one, *(part for part in other if part not in one)):
+                    found = [sum(side.values()) if not part else side.get(part, 0.0) for side in (one, other)]
+                    if not any(found):
+                        continue
+                    gain = f"{found[1] / found[0]:.3g}" if found[0] else "-"
+                    rows.append((network, f"{bits}", unit, part or "all", *(f"{scale * value:.4g}" for value in found), gain))
+    table(("network", "bits", "", "part", "nonlinear ramp", "linear ramp", "gain"), rows)
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--generality", action="store_true")
-    generality() if parser.parse_args().generality else chips()
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--generality", action="store_const", const=generality, dest="show", default=chips)
+    chosen.add_argument("--nonlinear", action="store_const", const=nonlinear, dest="show")
+    parser.parse_args().show()
 
 
 if __name__ == "__main__":
