@@ -139,8 +139,11 @@ def completed(
 
     Args:
         energy: joules by component of the run; ``busy``: resource to seconds; ``inputs``: images or tokens of the run.
-        compulsory: share of the run's off-chip bytes that is compulsory: layers side by side hand the rest on within the chip.
+        compulsory: share of the run's off-chip bytes that is compulsory: layers side by side hand the rest on within the chip (not those
+            that take turns in the same arrays).
     """
+    if found["written_bytes"]:
+        compulsory = 1.0
     unit = str(found["unit"])
     start = f"{unit}."
     parts = {name[len(start) :]: joules for name, joules in energy.items() if name.startswith(start)}

@@ -313,6 +313,16 @@ def test_events_drive_rows_and_empty_vectors_may_take_no_time():
     assert skipped.energy_by_component["array.cells"] == pytest.approx(few.energy_by_component["array.cells"])
 
 
+def test_a_single_vector_that_is_often_empty_costs_no_more_than_its_events():
+    """One product per run takes its time whole; its joules go by how often there is anything to multiply."""
+    operator, tensors = gemm("fc", 1, 16, 16)
+    sparse = replace(operator, attributes={"event_density": 0.1, "active_share": 0.25})
+    values = {**PLAIN, "read_voltage": 0.2, "conductance.off": 0.0, "conductance.on": 1e-4}
+    _, full = played(graph((operator, tensors)), crossbar(values, replicate="none"))
+    _, skipped = played(graph((sparse, tensors)), crossbar(values, replicate="none", skip_empty=True))
+    assert skipped.energy_by_component["array.cells"] == pytest.approx(0.1 * full.energy_by_component["array.cells"])
+
+
 def test_in_memory_comes_back_from_its_stored_form():
     _, result = played(graph(gemm("fc", 5, 16, 16)), crossbar())
     again = from_json(to_json(result))
@@ -376,3 +386,25 @@ def test_endurance_says_how_many_runs_arrays_last():
 def test_several_cores_are_refused():
     with pytest.raises(UnsupportedError, match="holds the weights of a whole graph, but the device has 2 cores"):
         map_graph(graph(gemm("fc", 4, 4, 4)), replace(crossbar(), cores=2, links={**crossbar().links, "noc": crossbar().links["board"]}))
+
+
+def test_vectors_that_do_not_fit_the_buffer_come_again_for_each_pass():
+    """16 arrays on 4 and a buffer of 1 KiB: 500 vectors of 64 bytes are streamed in each of four passes."""
+    hardware = crossbar(arrays=4, reprogram=True, write__latency=1e-7, buffer=1024)
+    mapped, result = played(graph(gemm("fc", 500, 64, 64)), hardware)
+    (operator,) = mapped.blocks[0].operators
+    check_promises(operator, *gemm("fc", 500, 64, 64), "crossbar", mapped.hardware)
+    assert result.dram_bytes == 4 * 500 * 64 + 64 * 64 + 500 * 64
+    assert result.busy["compute:array"] == pytest.approx(4 * (16 * 100 + 500 * 10) * 1e-9)
+
+
+@pytest.mark.parametrize("arrays", [3, 5, 16, 40])
+def test_passes_cover_the_weights_however_they_divide(arrays):
+    """Written weights come in once each, whatever is left over; what fits is not written."""
+    hardware = crossbar(arrays=arrays, reprogram=True, write__latency=1e-7)
+    _, result = played(graph(gemm("fc", 5, 64, 64)), hardware)
+    fits = arrays >= 16
+    assert result.dram_bytes == 2 * 5 * 64 + (0 if fits else 64 * 64)
+    passes = 1 if fits else -(-16 // arrays)
+    assert result.latency_s >= passes * 5 * 10e-9 / (5 if fits else 1)
+    assert result.in_memory["writes_per_run"] == (0 if fits else passes)
