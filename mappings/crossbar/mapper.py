@@ -186,7 +186,7 @@ class _Job:
             self.notes["the spec states no energy of any part of its arrays: counted as zero"] = None
         for part, joules in energy.items():
             action = f"{self.unit.name}.{part}.joule"
-            self.actions[action] = self.actions.get(action, 0.0) + joules * products
+            self.actions[action] = self.actions.get(action, 0.0) + joules * (matrix.products * active if active else products)
         self._buffered(matrix, products)
         self._crossed(matrix, item)
         self._remarks(matrix, layout)
