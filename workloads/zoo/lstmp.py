@@ -102,9 +102,9 @@ def _step(body: GraphBuilder, at: str, layer: Layer, x: str) -> str:
 def keyword_lstm(batch: int = 1, format: str = "fp32", tokens: int | None = None) -> OperatorGraph:
     """LSTM of 32 cells on 40 features per step, and a dense layer of 12 classes behind the last step.
 
-    Sizes: Yang et al., Nat. Commun. 16 (2025), arXiv 2411.18271, whose array of 72 x 128 holds no biases (1.125 KiB is 72 x 128 bit).
-    Steps: one second in windows of 40 ms every 20 ms is 49 (Zhang et al., Hello Edge, arXiv 1711.07128, section 3). 9,612 parameters;
-    9,216 MACs a step and 384 for the classes.
+    The keyword network of Yang et al., Nat. Commun. 16 (2025), arXiv 2411.18271: sizes that give the memory of its table 1 (1.125 KiB is
+    72 x 128 bit, so no biases); its supplement was not at hand. Steps: one second in windows of
+    40 ms every 20 ms is 49 (Zhang et al., Hello Edge, arXiv 1711.07128, section 3). 9,612 parameters; 9,216 MACs a step and 384 more.
     """
     steps = 49 if tokens is None else tokens
     builder = _builder("lstm-kws", batch, format, steps)
@@ -117,8 +117,9 @@ def keyword_lstm(batch: int = 1, format: str = "fp32", tokens: int | None = None
 def character_lstm(batch: int = 1, format: str = "fp32", tokens: int | None = None) -> OperatorGraph:
     """Character model of the Penn Treebank: 50 symbols embedded in 128, 2016 cells, projection of 504, 50 scores per step.
 
-    Sizes: Yang et al., Nat. Commun. 16 (2025), arXiv 2411.18271; the biases are a row of the array (633 x 8064 bit is the 623 kB of its
-    table 1). 128 steps unless asked otherwise. 6,152,226 parameters; 6,145,776 MACs a step, 25,200 of them for the scores.
+    Yang et al., Nat. Commun. 16 (2025), arXiv 2411.18271: sizes that give the memory of its table 1 (623 kB is 633 x 8064 bit: 128 inputs,
+    504 states and a row of biases); its supplement was not at hand. 128 steps unless asked otherwise.
+    6,152,226 parameters; 6,145,776 MACs a step, 25,200 of them for the scores.
     """
     steps = 128 if tokens is None else tokens
     builder = _builder("lstm-ptb-char", batch, format, steps)
