@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
-from cyclewright.plots.formatting import count, percent, seconds, si, significant
-from cyclewright.plots.wording import resource_name
 from simulator.reading import read_record
 
 WHERE = "in_memory"
@@ -176,41 +174,3 @@ def _parts(layer: Layer, found: Arrays) -> list[tuple[int, float]]:
                 elif arrays:
                     parts.append((arrays, use))
     return parts
-
-
-def told(found: Arrays) -> list[tuple[str, str]]:
-    """What to say of the arrays, as (name, text)."""
-    chips = f" of {count(found.chips)} chips" if found.chips > 1 else ""
-    copies = [layer.copies for layer in found.placed]
-    slowest = found.interval_bound_by
-    who = f"the {slowest}" if slowest.startswith("arrays of ") else resource_name(slowest)
-    lines = [
-        ("arrays", f"{count(found.used)} of {count(found.arrays)}{chips} hold weights, in {percent(found.use)} of their cells"),
-        ("copies", f"{_range(copies)} of each of {count(len(copies))} layers" if copies else "no layer lies on arrays before the run"),
-        ("pipelined", f"a run every {seconds(found.interval_s)}, {si(found.throughput_per_s, '/s')} (the time of {who})"),
-        ("converters", _converters(found)),
-        ("chip" if found.chips == 1 else f"{count(found.chips)} chips", ", ".join(_peak_words(found.peak))),
-    ]
-    if found.written_bytes:
-        lines.insert(2, ("written", f"{si(found.written_bytes, 'B')} of weights during the run"))
-    return lines
-
-
-def _converters(found: Arrays) -> str:
-    share = found.adc_share
-    if not share.energy and not share.time:
-        return "none"
-    area = f", {percent(share.area)} of the area" if found.area_mm2 else ""
-    return f"{percent(share.energy)} of the energy, {percent(share.time)} of the arrays' time{area}"
-
-
-def _peak_words(peak: Peak) -> list[str]:
-    words = [f"{significant(peak.area_mm2)} mm²"] if peak.area_mm2 else []
-    words.append(f"peak {significant(peak.tops)} TOPS")
-    words += [f"{significant(peak.tops_per_w)} TOPS/W"] if peak.tops_per_w is not None else []
-    return words + ([f"{significant(peak.tops_per_mm2)} TOPS/mm²"] if peak.tops_per_mm2 is not None else [])
-
-
-def _range(copies: list[int]) -> str:
-    low, high = min(copies), max(copies)
-    return f"{count(low)} to {count(high)}" if low < high else count(low)

@@ -119,7 +119,8 @@ def show(document: Mapping[str, Any], top: int) -> None:
 
 def _arrays(in_memory: Mapping[str, object]) -> None:
     """What the arrays of a crossbar hold, and what they are worth."""
-    from cyclewright.arrays import read_arrays, told
+    from cyclewright.arrays import read_arrays
+    from cyclewright.plots.array_wording import told
 
     found = read_arrays(in_memory)
     if found is not None:

@@ -8,10 +8,11 @@ from math import ceil
 
 from cyclewright.arrays import Arrays, read_arrays
 from cyclewright.plots.array_map import layer_colour
+from cyclewright.plots.array_wording import pace_of
 from cyclewright.plots.axis import CutAxis, cut_axis, time_ticks
 from cyclewright.plots.formatting import count, percent, seconds, si
 from cyclewright.plots.scene import Path, Rect, Scene, Text, shorten, text_width
-from cyclewright.plots.wording import resource_name, title
+from cyclewright.plots.wording import title
 from simulator.result import OperatorResult, Result, Span
 
 _ROW = 16.0
@@ -140,11 +141,9 @@ def pipeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
 
 def _told(scene: Scene, result: Result, found: Arrays, y: float) -> float:
     """One run alone, and runs that follow each other."""
-    slowest = found.interval_bound_by
-    what = f"the {slowest}" if slowest.startswith("arrays of ") else resource_name(slowest)
     alone = f"One run alone takes {seconds(result.latency_s)}."
     steady = f"Runs that follow each other end every {seconds(found.interval_s)}"
-    pace = f"({si(found.throughput_per_s, '/s')}), the time of {what}."
+    pace = f"({si(found.throughput_per_s, '/s')}), the time of {pace_of(found)}."
     lines = [f"{alone} {steady} {pace}"]
     if text_width(lines[0], 12) > scene.width - 24:
         lines = [alone, steady, pace]

@@ -20,7 +20,7 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
     """Lay out the timeline; a run stored without one gives a scene that says so."""
     rows: dict[str, list[Span]] = {}
     for span in result.timeline:
-        rows.setdefault(span.resource, []).append(span)
+        rows.setdefault(_shared(span.resource, result), []).append(span)
     top = 36.0 if heading else 6.0
     scene = Scene(width, top + _ROW * max(1, len(rows)) + 34, f"Timeline of {title(result)}: {len(rows)} units and ports")
     if heading:
@@ -41,6 +41,12 @@ def timeline_scene(result: Result, *, width: float = 1080, heading: bool = True)
             scene.add(Rect(span_start, y + 4, max(span_end - span_start, 0.5), _ROW - 8, kind_colour(kinds.get(operator, "")), title=note))
     scene.add(Path(((left, top), (left, foot), (right, foot)), stroke="axis"))
     return scene
+
+
+def _shared(resource: str, result: Result) -> str:
+    """The row of a resource: arrays of the layers of a crossbar share one, as the pipeline of layers is a figure of its own."""
+    unit = f"compute:{result.in_memory['unit']}" if result.in_memory is not None and "unit" in result.in_memory else ""
+    return unit if unit and resource.startswith(f"{unit}.") else resource
 
 
 def _stretches(spans: Iterable[Span], x: CutAxis, clock_hz: float) -> Iterator[tuple[float, float, str, str]]:

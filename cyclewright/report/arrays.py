@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cyclewright.arrays import WHERE, Arrays, Layer, read_arrays, told
+from cyclewright.arrays import WHERE, Arrays, Layer, read_arrays
 from cyclewright.plots.array_map import array_map_scene
+from cyclewright.plots.array_wording import told
 from cyclewright.plots.formatting import count, percent
 from cyclewright.plots.parts import parts_scene
 from cyclewright.plots.pipeline import pipeline_scene
