@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from hwspecs.vocabulary.errors import ContractError
 from ilp.bits import bits
 from ilp.lifetimes import compulsory, lifetimes, resolved_outputs
 from ilp.replay import check
@@ -82,8 +83,18 @@ def _scheduled(mapped: MappedGraph, pricing: Pricing | None, width: int, progres
     extra = sum(one.bytes for one in solved) - floor
     bound = min(max(sum(one.bound for one in solved) - floor, 0), extra)
     method = " and ".join(dict.fromkeys(one.method for one in solved)) + ("" if keep else "; the memory keeps nothing between operators")
-    schedule = Schedule(tuple(one.plan for one in solved), simple.capacity_bytes, method, extra, bound, extra == bound)
-    check(mapped, schedule)
+    return _accepted(
+        mapped, Schedule(tuple(one.plan for one in solved), simple.capacity_bytes, method, extra, bound, extra == bound), simple
+    )
+
+
+def _accepted(mapped: MappedGraph, schedule: Schedule, simple: Schedule) -> Schedule:
+    """``schedule`` if the checker accepts it, else the trivial one, which says why."""
+    try:
+        check(mapped, schedule)
+    except ContractError as error:
+        check(mapped, simple)
+        return replace(simple, method=f"trivial, because the plan found was refused: {error.where}: {error.what}")
     return schedule
 
 
@@ -214,7 +225,7 @@ class _BlockSolver:
 
     def _placed(self, moves: Sequence[Move], turn: Turn, method: str) -> Solved | None:
         """The plan of ``moves`` with addresses, less what finds none; None if that is needed for the next round."""
-        order, holds = _with_views(self.found, moves)
+        order, holds = _with_views(self.found, moves, turn.entering)
         ways = {move.operator: move.way for move in moves}
         alternatives = tuple(ways.get(index, 0) for index in range(len(self.block.operators)))
         rooms = [self.block.operators[index].alternatives[alternatives[index]].working_set_bytes for index in order]
@@ -250,8 +261,12 @@ class _BlockSolver:
         return Solved(plan, moved_bytes(self.block, plan, self.off_chip), 0, method)
 
 
-def _with_views(found: BlockProblem, moves: Sequence[Move]) -> tuple[tuple[int, ...], list[int]]:
-    """Order with the views in it, each behind the operator before it in the program; per step the tensors held after it."""
+def _with_views(found: BlockProblem, moves: Sequence[Move], entering: int) -> tuple[tuple[int, ...], list[int]]:
+    """Order with the views in it, each behind the operator before it in the program; per step the tensors held after it.
+
+    Args:
+        entering: tensors held when a round begins, and so after views that come before everything else.
+    """
     order: list[int] = []
     holds: list[int] = []
     views = set(found.views)
@@ -263,7 +278,7 @@ def _with_views(found: BlockProblem, moves: Sequence[Move]) -> tuple[tuple[int, 
             order.append(index)
             holds.append(held)
 
-    behind(-1, 0)
+    behind(-1, entering)
     for move in moves:
         order.append(move.operator)
         holds.append(move.held)

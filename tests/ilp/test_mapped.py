@@ -182,6 +182,7 @@ def test_random_graphs_get_plans_that_the_checker_accepts_and_never_worse_ones(s
     mapped = random_graph(random.Random(seed))
     schedule = optimal_schedule(mapped)
     replay.check(mapped, schedule)
+    assert "refused" not in schedule.method
     assert schedule.lower_bound_bytes <= schedule.extra_bytes <= trivial_schedule(mapped).extra_bytes
     fast = fastest_schedule(mapped)
     replay.check(mapped, fast)
@@ -252,6 +253,40 @@ def test_a_weight_that_rounds_share_stays_over_all_of_them():
     assert schedule.proven
     result = simulate(mapped, schedule, timeline=False)
     assert result.extra_bytes == schedule.extra_bytes
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_views_anywhere_change_nothing(seed):
+    """An operator that moves nothing, before all others of a round too: what rounds hand on is there beneath it."""
+    dice = random.Random(seed)
+    mapped = tiny(dice, 4)
+    (block,) = mapped.blocks
+    operators = list(block.operators)
+    for number in range(dice.randint(1, 2)):
+        view = MappedOperator(f"view{number}", "view", "array", (Alternative("none", (), (), 0, 0),), reads={}, writes={})
+        operators.insert(dice.choice((0, dice.randint(0, len(operators)))), view)
+    viewed = replace(mapped, blocks=(replace(block, operators=tuple(operators)),))
+    for make in (optimal_schedule, fastest_schedule):
+        plain, found = make(mapped), make(viewed)
+        replay.check(viewed, found)
+        assert "refused" not in found.method
+        assert found.extra_bytes == plain.extra_bytes
+
+
+def test_a_plan_that_the_checker_refuses_gives_way_to_the_trivial_one(monkeypatch):
+    mapped = fork()
+    check = replay.check
+
+    def refusing(graph, schedule):
+        if schedule.method != "trivial":
+            raise ContractError("has no place", where="op")
+        check(graph, schedule)
+
+    monkeypatch.setattr("ilp.mapped.check", refusing)
+    found = optimal_schedule(mapped)
+    assert (found.blocks, found.proven) == (trivial_schedule(mapped).blocks, trivial_schedule(mapped).proven)
+    assert "refused: op: has no place" in found.method
 
 
 def test_a_part_that_was_updated_in_place_is_not_taken_for_the_whole():
