@@ -17,7 +17,7 @@ from mappings.fpga import resources_of
 from mappings.mapping import several
 from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.dram import Commands
-from simulator.energy import STATIC, EnergyModel, energy_leaf
+from simulator.energy import STATIC, EnergyModel, energy_leaf, static_power
 from simulator.memory import live_off_chip, live_on_chip
 from simulator.over_time import Course, Later
 from simulator.ports import Ports, overdriven, summary
@@ -144,7 +144,7 @@ class _Run:
                 pair[0] += read
                 pair[1] += written
         energy = {component: fsum(values) for component, values in components.items()}
-        energy[STATIC] = hardware.static_power_w * latency
+        energy[STATIC] = static_power(hardware) * latency
         total_energy = fsum(energy.values())
         dram = sum(operator.dram_bytes for operator in operators)
         macs = sum(operator.macs for operator in operators)

@@ -108,6 +108,12 @@ def add(total: dict[str, float], part: Mapping[str, float], times: float = 1.0) 
         total[component] = total.get(component, 0.0) + times * joules
 
 
+def static_power(hardware: Hardware) -> float:
+    """Watts that flow as long as a run lasts: the device's static power, and special parts with ``drawn: device``."""
+    parts = (part for part in hardware.specials.values() if part.get("drawn") == "device")
+    return hardware.static_power_w + sum(float(part.get("count", 1)) * float(part.get("power", 0.0)) for part in parts)
+
+
 def energy_leaf(action: str, hardware: Hardware) -> str:
     """The path of the spec's leaf that would price ``action``: ``vector.vector.int8`` is ``unit.vector.energy.vector.int8``."""
     owner, _, what = action.partition(".")

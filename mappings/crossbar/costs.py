@@ -2,7 +2,8 @@
 
 What an action of each part is: ``mappings.crossbar.machine``. The cells' own read energy is ``V^2 G t`` of each driven cell that holds
 weights (V read voltage, G mean conductance, t length of the phase, times the mean input), unless a part called ``array`` or ``cell`` states
-it. Only events drive rows, so drivers and cells scale with their density; converters convert every column in use whatever was driven.
+it. Special parts of the chip with ``drawn: arrays`` (a tile's bus) draw their share of power per array while it works. Only events drive
+rows, so drivers and cells scale with their density; converters convert every column in use whatever was driven.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def product_energy(machine: Machine, layout: Layout, matrix: Matrix, density: fl
         if part.power_w:
             spent += part.power_w * part.count * interval * layout.arrays * _share(part, layout, machine, density)
         energy[name] = energy.get(name, 0.0) + spent
+    for name, watts in machine.beside:
+        energy[name] = energy.get(name, 0.0) + watts * interval * layout.arrays
     return {name: joules for name, joules in energy.items() if joules > 0.0}
 
 

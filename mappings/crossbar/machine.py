@@ -27,6 +27,8 @@ from hwspecs.vocabulary.records import dataclass
 
 KIND = "crossbar"
 ADC, DAC, CELLS = "adc", "dac", "cells"
+DRAWN, WITH_ARRAYS = "drawn", "arrays"
+"""Key of a special part, and its word for parts that draw their power while arrays work."""
 DEFAULT_PER: Mapping[str, str] = {
     "sample_hold": "column",
     "shift_add": "conversion",
@@ -77,6 +79,7 @@ class Machine:
         adc, dac: the converters; None where there is none. ``energy_j`` of ``adc``: of a conversion, of ``dac``: of a row and phase.
         functions: activations that the converter computes.
         write_s: seconds to program a row of an array; ``write_j``: joules to program a cell; ``endurance``: writes before wear-out, or 0.
+        beside: (name, watts per array) of special parts that serve the arrays, and draw power while these work.
         saved_bits: bits of a column's sum that an encoding saves the converter.
         reprogram, replicate, write_dynamic, diagonal, skip_empty: what the spec says of those keys.
     """
@@ -94,6 +97,7 @@ class Machine:
     adc: Part | None
     dac: Part | None
     parts: tuple[Part, ...]
+    beside: tuple[tuple[str, float], ...]
     functions: frozenset[str]
     write_s: float
     write_j: float
@@ -135,14 +139,25 @@ def machine_of(unit: ComputeUnit, hardware: Hardware) -> Machine:
         from mappings.crossbar.components import filled  # few specs name a model, and models may be other people's
 
         values = filled(unit, hardware)
-    return _machine(unit.name, unit.count, unit.clock_hz, hardware.clock_hz, tuple(values.items()), next(iter(hardware.links), ""))
+    beside = tuple(
+        [
+            (name, float(part.get("count", 1)) * float(part["power"]) / unit.count)
+            for name, part in hardware.specials.items()
+            if part.get(DRAWN) == WITH_ARRAYS and part.get("power")
+        ]
+    )
+    return _machine(
+        unit.name, unit.count, (unit.clock_hz, hardware.clock_hz), tuple(values.items()), beside, next(iter(hardware.links), "")
+    )
 
 
 @lru_cache(maxsize=64)
 def _machine(
-    name: str, arrays: int, unit_clock: float, clock: float, items: tuple[tuple[str, float | int | str], ...], link: str
-) -> Machine:
+    name: str, arrays: int, clocks: tuple[float, float], items: tuple[tuple[str, float | int | str], ...],
+    beside: tuple[tuple[str, float], ...], link: str,
+) -> Machine:  # fmt: skip
     values = dict(items)
+    unit_clock, clock = clocks
     reading = reading_of(values, unit_clock)
 
     def number(key: str, default: float = 0.0) -> float:
@@ -165,6 +180,7 @@ def _machine(
         adc=_converter(values, ADC, reading),
         dac=_converter(values, DAC, reading),
         parts=tuple([_part(values, name) for name in _part_names(values)]),
+        beside=beside,
         functions=frozenset(word.strip() for word in str(values.get("adc.functions", "")).split(",") if word.strip()),
         write_s=number("write.latency"),
         write_j=number("write.energy"),

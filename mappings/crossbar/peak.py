@@ -86,10 +86,11 @@ def peak_of(unit: ComputeUnit, hardware: Hardware) -> Peak:
         leaf = hardware.leaves.get(f"unit.{name}.area")
         if leaf is not None and (name == unit.name or other.kind != KIND):
             area[name] = area.get(name, 0.0) + float(leaf.value)
+    counted = {name for name, _ in machine.beside}
     for name, part in hardware.specials.items():
         count = float(part.get("count", 1))
         for key, into in (("power", power), ("area", area)):
-            if part.get(key):
+            if part.get(key) and not (key == "power" and name in counted):
                 into[name] = into.get(name, 0.0) + count * float(part[key])
     if hardware.static_power_w:
         power[STATIC] = hardware.static_power_w

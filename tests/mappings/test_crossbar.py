@@ -408,3 +408,13 @@ def test_passes_cover_the_weights_however_they_divide(arrays):
     passes = 1 if fits else -(-16 // arrays)
     assert result.latency_s >= passes * 5 * 10e-9 / (5 if fits else 1)
     assert result.in_memory["writes_per_run"] == (0 if fits else passes)
+
+
+def test_special_parts_draw_power_with_the_arrays_or_as_long_as_the_run_lasts():
+    """A bus of 6.4 W for 64 arrays is 0.1 W for one; a link that always draws 2 W is static."""
+    hardware = crossbar(replicate="none")
+    specials = {"bus": {"drawn": "arrays", "power": 6.4}, "link": {"drawn": "device", "power": 1.0, "count": 2}, "idle": {"power": 9.0}}
+    _, result = played(graph(gemm("fc", 5, 16, 16)), replace(hardware, specials=specials))
+    assert result.energy_by_component["array.bus"] == pytest.approx(0.1 * 5 * 10e-9)
+    assert result.energy_by_component["static"] == pytest.approx(2.0 * result.latency_s)
+    assert result.in_memory["peak"]["power_by_component"]["bus"] == pytest.approx(6.4)
