@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from hwspecs.vocabulary.functions import OPERATIONS
 from tests.workloads.onnx_files import node, write, zeros
 from tests.workloads.training_oracle import check_gradients
 from workloads import GraphBuilder, load_model
 from workloads.huggingface import read_config
+from workloads.passes import training
+from workloads.passes.training.vector import SLOPES
+from workloads.training_counts import macs_by_pass
 from workloads.transformer import decoder_graph, encoder_graph
 from workloads.zoo import mamba
 from workloads.zoo.lstmp import Layer, steps_of
@@ -108,8 +113,6 @@ def test_two_layers_of_recurrence(tmp_path):
     nodes = [
         node("LSTM", "xwr", ["a"], hidden_size=3), node("Squeeze", ["a", "ax"], ["b"]), node("GRU", "bvs", ["y"], hidden_size=2),
     ]  # fmt: skip
-    import numpy as np
-
     held = {"w": zeros(1, 12, 2), "r": zeros(1, 12, 3), "v": zeros(1, 6, 3), "s": zeros(1, 6, 2), "ax": np.array([1])}
     path = write(tmp_path, nodes, {"x": [4, 2, 2]}, ["y"], held)
     assert check_gradients(load_model(path, fuse=False)) == 4
@@ -121,7 +124,7 @@ def test_an_lstm_written_out():
 
 
 @pytest.mark.parametrize("recompute", ["none", "blocks"])
-@pytest.mark.parametrize("results", ["every", "last", "both"])
+@pytest.mark.parametrize("results", ["every", "last"])
 @pytest.mark.parametrize(
     ("layers", "weights"),
     [
@@ -135,9 +138,8 @@ def test_one_matrix_per_step(layers, weights, results, recompute):
     Weights of the loop get their gradients from the stacks of all steps."""
     builder = GraphBuilder("steps", "fp32")
     x = builder.gemm(builder.input("frames", (4, 2, 3)), builder.weight("w", (3, 3)), "x")
-    every, last = steps_of(builder, "lstm", layers, x)
-    for name in {"every": [every], "last": [last], "both": [every, last]}[results]:
-        builder.output(builder.elementwise("tanh", (name,), f"{name}.out"))
+    name = steps_of(builder, "lstm", layers, x, every=results == "every")
+    builder.output(builder.elementwise("tanh", (name,), "out"))
     assert check_gradients(builder.build(), recompute=recompute) == weights + 1
 
 
@@ -176,3 +178,50 @@ def test_a_selective_state_space_model(monkeypatch, recompute):
         monkeypatch.setattr(mamba, name, value)
     graph = mamba.mamba_130m(2, "fp32", 3, every=True)
     assert check_gradients(graph, recompute=recompute, probes=2) == 2 + 2 * 10
+
+
+@pytest.mark.parametrize("function", ["tan", "atan", "sinh", "cosh", "softsign", "asinh", "square", "erf", "gelu", "silu", "softplus"])
+def test_slopes_are_made_from_what_is_kept(function):
+    """The result or the argument, as the table says: the backward pass reads nothing else."""
+    builder = GraphBuilder("small", "fp32")
+    x = builder.gemm(builder.input("x", (3, 4)), builder.weight("w", (4, 4)), "a")
+    builder.output(builder.elementwise("tanh", (builder.elementwise(function, (x,), "y"),), "z"))
+    assert check_gradients(builder.build()) == 1
+
+
+def test_slopes_that_are_counted():
+    """Operations of g f'(x) as the formulas spend them, by the convention of vector functions."""
+    one, div, exp = 1, OPERATIONS["div"], OPERATIONS["exp"]
+    by_hand = {
+        "tan": one + one + one, "atan": one + one + div, "atanh": one + one + div, "asin": one + one + OPERATIONS["rsqrt"] + one,
+        "softsign": one + one + one + div, "sinh": OPERATIONS["cosh"] + one, "cosh": OPERATIONS["sinh"] + one, "pow": OPERATIONS["pow"] + 2,
+        "erf": one + one + exp + one, "softplus": OPERATIONS["sigmoid"] + one, "exp": one, "sin": OPERATIONS["cos"] + one,
+        "silu": OPERATIONS["sigmoid"] + 5, "sqrt": div + one,
+    }  # fmt: skip
+    assert {name: SLOPES[name][1] for name in by_hand} == by_hand
+
+
+@pytest.mark.parametrize(
+    ("op", "more"),
+    [("PRelu", "s"), ("Selu", ""), ("Celu", ""), ("Shrink", ""), ("Softsign", ""), ("Tan", ""), ("Pow", "s"), ("LogSoftmax", ""),
+     ("Where", "")],
+)  # fmt: skip
+def test_operators_of_onnx_files_that_train(tmp_path, op, more):
+    """What a file may hold between two trained products."""
+    pytest.importorskip("onnx")
+    inputs = ["c", "a", "s"] if op == "Where" else ["a", *more]
+    nodes = [node("MatMul", "xw", "a"), node(op, inputs, ["b"], name="op"), node("MatMul", "bv", "y")]
+    held = {"w": zeros(8, 8), "v": zeros(8, 4), "s": zeros(8), "c": np.zeros((2, 8), bool)}
+    graph = load_model(write(tmp_path, nodes, {"x": [2, 8]}, "y", held), fuse=False)
+    step = training(graph)
+    step.check()
+    assert macs_by_pass(step)["BP"].dense == 2 * 8 * 4
+
+
+def test_local_response_normalization_trains(tmp_path):
+    """AlexNet's: per element 2 size + 21 operations back, of its argument alone."""
+    pytest.importorskip("onnx")
+    nodes = [node("Conv", "xw", "a"), node("LRN", ["a"], ["y"], size=5)]
+    step = training(load_model(write(tmp_path, nodes, {"x": [2, 8, 6, 6]}, "y", {"w": zeros(8, 8, 1, 1)}), fuse=False))
+    back = next(found for found in step.nodes if found.attributes.get("norm") == "lrn" and found.attributes["pass"] == "BP")
+    assert back.vector_ops == 2 * 8 * 36 * (2 * 5 + 21)

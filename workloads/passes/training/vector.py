@@ -21,12 +21,17 @@ SLOPES: Mapping[str, tuple[str, int]] = MappingProxyType(
         "sigmoid": ("y", 3), "tanh": ("y", 3), "exp": ("y", 1), "sqrt": ("y", 5), "rsqrt": ("y", 3), "reciprocal": ("y", 3),
         "log": ("x", 4), "erf": ("x", 7), "sin": ("x", 5), "cos": ("x", 5), "softplus": ("x", 8), "hard_sigmoid": ("x", 2),
         "hard_swish": ("x", 5), "silu": ("x", 12), "gelu": ("x", 15), "gelu_tanh": ("x", 20), "mish": ("x", 24),
+        "tan": ("y", 3), "sinh": ("x", 11), "cosh": ("x", 11), "asin": ("x", 7), "acos": ("x", 8), "atan": ("x", 6), "asinh": ("x", 7),
+        "acosh": ("x", 7), "atanh": ("x", 6), "softsign": ("x", 7), "selu": ("y", 3), "celu": ("y", 4), "shrink": ("x", 3),
+        "pow": ("x", 11),
     }
 )  # fmt: skip
 """Function to what its slope is made from (its result ``y``, its argument ``x`` or neither) and operations per element of g f'.
 
 ``silu``: s = sigmoid(x) 7, g s (1 + x (1 - s)) 5; ``gelu``: erf 4, density exp(-x^2/2) 6, three multiplies and two adds;
-``sigmoid``, ``tanh``: g y (1 - y), g (1 - y^2)."""
+``sigmoid``, ``tanh``: g y (1 - y), g (1 - y^2); ``tan``: g (1 + y^2); ``atan``: g / (1 + x^2), ``asin``: g / sqrt(1 - x^2),
+``sinh``: g cosh(x); ``softsign``: g / (1 + |x|)^2; ``pow``: g p x^(p - 1); ``selu``: l g or g (y + l a). Functions that are flat almost everywhere (``sign``,
+``round``) have no entry: nothing behind them could be trained."""
 
 NORMS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"layernorm": (10, 4), "groupnorm": (10, 4), "instancenorm": (10, 4), "rmsnorm": (7, 3), "l2norm": (7, 0)}
@@ -58,7 +63,7 @@ def _pointwise(tape: Tape, node: Operator, nest: Nest, result: Operand) -> None:
                 tape.give(read.tensor, result.tensor)
             else:
                 tape.send(node, read.tensor, "elementwise", [part], {"function": function})
-    elif function in ("mul", "affine", "div", "max", "min"):
+    elif function in ("mul", "affine", "div", "max", "min", "prelu", "select") or (function == "pow" and len(nest.reads) > 1):
         _several(tape, node, nest, result)
     elif len(nest.reads) == 2 and node.attributes.get("gated"):
         _gated(tape, node, nest, result)
@@ -83,13 +88,21 @@ def _shaped(nest: Nest, read: Operand, reads: tuple[Operand, ...], operations: i
 
 
 def _several(tape: Tape, node: Operator, nest: Nest, result: Operand) -> None:
-    """Products, quotients, maxima of several inputs: an input's gradient needs the others (a maximum: itself and the result)."""
+    """Products, quotients, maxima, choices of several inputs: an input's gradient needs the others (a maximum: itself and the result)."""
     for place, read in enumerate(nest.reads):
         others = tuple(item for at, item in enumerate(nest.reads) if at != place)
         if nest.function == "affine":  # a frozen normalization: x scale + shift
             others, operations = ((others[0],), 1) if place < 2 else ((), 0)
         elif nest.function == "mul":
             operations = len(others)
+        elif nest.function == "prelu":  # g or a g by the sign of x; g x where x is negative
+            others, operations = (nest.reads, 2) if place == 0 else ((nest.reads[0],), 2)
+        elif nest.function == "pow":  # g c x^(c - 1); g y log x
+            others, operations = (
+                (nest.reads, 12) if place == 0 else ((Operand(nest.writes[0].tensor, nest.writes[0].axes), nest.reads[0]), 6)
+            )
+        elif nest.function == "select":  # the gradient or zero, by what was chosen
+            others, operations = nest.reads[:1], 1
         elif nest.function == "div":
             others, operations = (others, 4) if place == 0 else ((Operand(nest.writes[0].tensor, nest.writes[0].axes), read), 6)
         else:
@@ -121,11 +134,19 @@ def _combine(tape: Tape, node: Operator, nest: Nest, result: Operand) -> None:
 
 
 def norm(tape: Tape, node: Operator, given: dict[str, str]) -> None:
-    """Layer, group and RMS norms: the input's gradient, and one operator for the gradients of gamma and beta each."""
+    """Layer, group and RMS norms: the input's gradient, and one operator for the gradients of gamma and beta each.
+
+    Local response normalization, y = x s^-b with s = k + a sum(x^2): s and its power again (size + 3 and 9), d = g s^-b (1), d x / s (5),
+    its sum over the window (size), d - 2 a b x sum (3).
+    """
     nest = node.nests[0]
+    result = Operand(given[node.outputs[0]], nest.writes[0].axes)
+    if nest.function == "lrn" and len(node.nests) == 1:
+        part = Part(nest.dims, "lrn_gradient", (result, nest.reads[0]), nest.reads[0].axes, 2 * int(node.attributes["size"]) + 21)
+        tape.send(node, nest.reads[0].tensor, "norm", [part], {name: node.attributes[name] for name in ("norm", "size")})
+        return
     if nest.function not in NORMS or len(node.nests) != 1:
         raise unknown(node, nest.function)
-    result = Operand(given[node.outputs[0]], nest.writes[0].axes)
     x, *weights = nest.reads
     operations, own = NORMS[nest.function]
     facts = {name: value for name, value in node.attributes.items() if name in ("norm", "axis")}
@@ -163,13 +184,16 @@ def pool(tape: Tape, node: Operator, given: dict[str, str]) -> None:
     nest = node.nests[0]
     result = Operand(given[node.outputs[0]], nest.writes[0].axes)
     x = nest.reads[0]
-    if len(node.nests) != 1 or nest.function not in ("max", "min", "add", "square_sum", "abs_sum"):
+    if len(node.nests) != 1 or nest.function not in ("max", "min", "add", "square_sum", "abs_sum", "logsumexp"):
         raise unknown(node, nest.function)
     if nest.function in ("max", "min"):
         saved: tuple[Operand, ...] = (x, Operand(node.outputs[0], nest.writes[0].axes))
         part = Part(nest.dims, "max", (*saved, result), x.axes, 2)
     elif nest.function == "add":
         part = Part(nest.dims, "mul" if nest.writes[0].dims < x.dims else "add", (result,), x.axes, 1)
+    elif nest.function == "logsumexp":  # g exp(x - y)
+        saved = (x, Operand(node.outputs[0], nest.writes[0].axes))
+        part = Part(nest.dims, "mul", (result, *saved), x.axes, 2 + OPERATIONS["exp"])
     else:
         part = Part(nest.dims, "mul", (result, x), x.axes, 2)
     tape.send(
