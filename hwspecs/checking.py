@@ -20,6 +20,9 @@ def check(leaves: Leaves, memories: str) -> list[SpecError]:
     """All faults between leaves; ``memories`` is the place of the ``memory`` mapping."""
     units = _names(leaves, "unit")
     errors = [*_units(leaves, units), *_memories(leaves, memories), *_caches(leaves, units)]
+    for path, leaf in leaves.items():
+        if path.startswith("special.") and path.endswith(".drawn") and leaf.value not in ("arrays", "device"):
+            errors.append(located(leaf.where, path, f"unknown word {leaf.value!r}", "write arrays (while they work) or device (always)"))
     cores = leaves.get("cores")
     if cores is not None and float(cores.value) > 1 and "link.noc.bandwidth" not in leaves:
         hint = 'write link: {noc: {bandwidth: "64 B/cycle"}}'

@@ -303,6 +303,12 @@ def test_inverted_conductance_range_and_other_parts_of_a_crossbar(tmp_path):
     ]
 
 
+def test_special_parts_say_when_they_draw_power(tmp_path):
+    text = changed("schema: 1", "schema: 1\nspecial: {bus: {drawn: always}}")
+    (fault,) = [fault for fault in faults(tmp_path, text) if "drawn" in fault]
+    assert fault == "small.yaml:2:24: special.bus.drawn: unknown word 'always'; write arrays (while they work) or device (always)"
+
+
 def test_arrays_of_a_crossbar_that_cannot_be(tmp_path):
     def spec(rows, more):
         return changed(
