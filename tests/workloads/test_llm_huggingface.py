@@ -13,6 +13,7 @@ from hwspecs.vocabulary.errors import CyclewrightError, ErrorList, ModelError, U
 from workloads import load_model
 from workloads.huggingface import model_types, read_config
 from workloads.located_json import read_object, where
+from workloads.training_counts import macs_by_pass, training_memory
 from workloads.transformer_config import TransformerConfig
 from workloads.zoo.llm import CONFIGS
 
@@ -87,6 +88,16 @@ def shape(config: TransformerConfig) -> dict[str, object]:
 def test_file_equals_zoo(name: str, tmp_path: Path) -> None:
     """The zoo and the importer were written apart; they agree on every size."""
     assert shape(read_config(write(tmp_path, FILES[name]))) == shape(CONFIGS[name])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_train_as_the_zoo_does(name: str, tmp_path: Path) -> None:
+    """The same passes, from a ``config.json``."""
+    file = write(tmp_path, FILES[name])
+    one, other = (load_model(source, phase="train", tokens=16) for source in (str(file), name))
+    one.check()
+    assert macs_by_pass(one) == macs_by_pass(other)
+    assert training_memory(one) == training_memory(other)
 
 
 def test_every_family_has_a_file() -> None:

@@ -30,8 +30,8 @@ SLOPES: Mapping[str, tuple[str, int]] = MappingProxyType(
 
 ``silu``: s = sigmoid(x) 7, g s (1 + x (1 - s)) 5; ``gelu``: erf 4, density exp(-x^2/2) 6, three multiplies and two adds;
 ``sigmoid``, ``tanh``: g y (1 - y), g (1 - y^2); ``tan``: g (1 + y^2); ``atan``: g / (1 + x^2), ``asin``: g / sqrt(1 - x^2),
-``sinh``: g cosh(x); ``softsign``: g / (1 + |x|)^2; ``pow``: g p x^(p - 1); ``selu``: l g or g (y + l a). Functions that are flat almost everywhere (``sign``,
-``round``) have no entry: nothing behind them could be trained."""
+``sinh``: g cosh(x); ``softsign``: g / (1 + |x|)^2; ``pow``: g p x^(p - 1); ``selu``: l g or g (y + l a). Functions that are flat almost
+everywhere (``sign``, ``round``) have no entry: nothing behind them could be trained."""
 
 NORMS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"layernorm": (10, 4), "groupnorm": (10, 4), "instancenorm": (10, 4), "rmsnorm": (7, 3), "l2norm": (7, 0)}
