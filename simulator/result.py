@@ -140,6 +140,9 @@ class Result:
     time_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Cycles of each operator's rounds, in the order of ``operators``, by what they go into (``simulator.time_parts``): ``computing``,
     ``memory``, ``launch``, ``idle``. Empty without a timeline."""
+    memory_plan: Mapping[str, object] | None = None
+    """Of a schedule that was searched for: what stays on chip where, from which operator to which (``plan``), its bytes and bound, and what
+    simpler plans move (``baselines``); the keys are those of a plan file (docs/scheduling.md). None for the trivial schedule."""
 
     @property
     def throughput_per_s(self) -> float:

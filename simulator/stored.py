@@ -21,7 +21,7 @@ TOP = ("latency_s", "cycles", "energy_j", "macs", "flops", "dram_bytes", "roofli
 """Keys that come first in the document, so that a reader meets them first."""
 _NAMES = tuple(item.name for item in fields(Result))
 _OPERATOR_NAMES = tuple(item.name for item in fields(OperatorResult))
-_LATER = frozenset(("scalesim", "dram", "in_memory", "over_time", "resources", "time_parts"))
+_LATER = frozenset(("scalesim", "dram", "in_memory", "over_time", "resources", "time_parts", "memory_plan"))
 """Keys that results stored before them do not have; they come back as the default."""
 _SPAN_NAMES = tuple(item.name for item in fields(Span))
 
