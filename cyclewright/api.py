@@ -347,7 +347,13 @@ def play(prepared: Prepared, planned: Plan, *, timeline: bool = True) -> Result:
         from workloads.training_counts import training_memory
 
         meta["training_memory"] = training_memory(prepared.graph).as_dict()
-    return dataclasses.replace(result, provenance={**result.provenance, **_provenance(prepared)}, meta=meta)
+    memory_plan = None
+    if prepared.schedule != "trivial":
+        from cyclewright.mapped_plan import memory_plan as told
+
+        memory_plan = told(planned.mapped, planned.schedule)
+    provenance = {**result.provenance, **_provenance(prepared)}
+    return dataclasses.replace(result, provenance=provenance, meta=meta, memory_plan=memory_plan)
 
 
 def evaluate(prepared: Prepared, hardware: Hardware | None = None) -> Result:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclewright.api import Overrides, Plan, Prepared, overrides_of, play, prepare
+from cyclewright.mapped_plan import rows_of, simpler
 from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.errors import ArgumentError
 from workloads.graph import OperatorGraph
 
 if TYPE_CHECKING:
-    from ilp.schedule import BlockSchedule, Schedule
-    from mappings.dataflow import MappedBlock, MappedGraph
+    from ilp.schedule import Schedule
+    from mappings.dataflow import MappedGraph
     from simulator.result import Result
 
 KIND = "mapped memory plan"
@@ -51,10 +52,6 @@ class ScheduledOn:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data with the keys of a plan file, the blocks one after the other, a repeat once."""
-        operators: list[dict[str, Any]] = []
-        stays: list[dict[str, Any]] = []
-        for block, plan in zip(self.mapped.blocks, self.schedule.blocks, strict=True):
-            _tell(block, plan, operators, stays)
         return {
             "kind": KIND,
             "schema": 1,
@@ -72,31 +69,12 @@ class ScheduledOn:
             "limit_seconds": None,
             "effort": {},
             "budgets": None,
-            "baselines": [],
+            "baselines": simpler(self.mapped),
             "joined": None,
             "latency_s": self.result.latency_s,
             "settings": dict(self.settings),
-            "plan": {"operators": operators, "stays": stays},
+            "plan": rows_of(self.mapped, self.schedule),
         }
-
-
-def _tell(block: MappedBlock, plan: BlockSchedule, operators: list[dict[str, Any]], stays: list[dict[str, Any]]) -> None:
-    """Add a block's operators and residencies, its steps after those told before."""
-    begin = len(operators)
-    for index in plan.order:
-        mapped = block.operators[index]
-        way = mapped.alternatives[plan.alternatives[index]]
-        operators.append(
-            {"name": mapped.operator, "kind": mapped.kind, "bytes": way.working_set_bytes, "alternative": way.name, "times": block.count}
-        )  # fmt: skip
-    maker = {name: mapped.kind for mapped in block.operators for name in mapped.writes}
-    last = len(plan.order) - 1
-    stays.extend(
-        {"tensor": stay.tensor, "kind": maker.get(stay.tensor, ""), "bytes": stay.bytes, "first": begin + max(0, stay.first),
-         "last": begin + min(last, stay.last), "address": stay.address, "enters": "made" if stay.tensor in maker else "loaded",
-         "leaves": "dead"}
-        for stay in plan.residencies
-    )  # fmt: skip
 
 
 def schedule_on(

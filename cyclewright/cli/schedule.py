@@ -167,7 +167,8 @@ def show(document: dict[str, Any]) -> None:
     click.echo(click.style(title_of(document), bold=True))
     click.echo()
     pairs(headline(document))
-    _spills(document)
+    if not document.get("hardware"):  # there, what does not stay moves tile by tile
+        _spills(document)
     if document["baselines"]:
         _schemes(document)
 

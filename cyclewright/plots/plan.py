@@ -76,7 +76,9 @@ def _map(scene: Scene, document: Mapping[str, Any], x: LinearScale, head: float,
     for stay in stays:
         first, last = plan["operators"][stay["first"]]["name"], plan["operators"][stay["last"]]["name"]
         colour = kind_colour(stay["kind"])
-        text = f"{stay['tensor']}: {count(stay['bytes'])} bytes, {stay['enters']} at {first}, {stay['leaves']} after {last}"
+        ends = "handed on to the next round" if stay["leaves"] == "handed on" else f"{stay['leaves']} after {last}"
+        begins = "from the round before" if stay["enters"] == "handed on" else f"{stay['enters']} at {first}"
+        text = f"{stay['tensor']}: {count(stay['bytes'])} bytes, {begins}, {ends}"
         scene.add(_box(x, y, stay["first"], stay["last"] + 1, stay["address"], stay["bytes"], colour, text, 0.9))
     bar = max(1.0, min(3.0, x(1) - x(0)))
     for stay in stays:
@@ -86,7 +88,8 @@ def _map(scene: Scene, document: Mapping[str, Any], x: LinearScale, head: float,
         if stay["leaves"] == "spilled":
             scene.add(Rect(x(stay["last"] + 1) - bar, high, bar, low - high, "alert"))
     if not stays:
-        scene.add(Text((x.start + x.end) / 2, (head + foot) / 2, "the plan has no addresses", size=13, fill="muted", anchor="middle"))
+        text = "nothing stays between operators" if document.get("hardware") else "the plan has no addresses"
+        scene.add(Text((x.start + x.end) / 2, (head + foot) / 2, text, size=13, fill="muted", anchor="middle"))
     scene.add(Path(((x.start, head), (x.start, foot), (x.end, foot)), stroke="axis"))
     scene.add(Path(((x.start, head), (x.end, head)), stroke="ink", width=1.4, dash=(6, 4)))
     scene.add(Text(x.end, head - 6, f"scratchpad: {size(capacity)}", size=11, anchor="end"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 from cyclewright.plots.breakdown import breakdown_scene
 from cyclewright.plots.course import course_scene
+from cyclewright.plots.formatting import count
 from cyclewright.plots.memory import memory_scene
 from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.stalls import stalls_scene
@@ -19,6 +21,7 @@ from cyclewright.report.limits import limits
 from cyclewright.report.markup import esc, figure, page, section
 from cyclewright.report.operators import operator_table
 from cyclewright.report.passes import passes_table
+from cyclewright.report.plan_page import map_figure, traffic_figure
 from cyclewright.report.sources import command, provenance
 from simulator.reading import read_document
 from simulator.result import Result
@@ -62,6 +65,9 @@ def render(document: Mapping[str, object], *, whatif: Mapping[str, object] | Non
         links.append(("dram", "DRAM"))
     parts.append(section("memory", "Memory over time", _memory(result)))
     links.append(("memory", "Memory"))
+    if result.memory_plan is not None:
+        parts.append(section("map", "Memory plan", _plan(result)))
+        links.append(("map", "Memory plan"))
     if result.over_time:
         parts.append(section("course", "Use, bandwidth and bytes held over time", _course(result)))
         links.append(("course", "Over time"))
@@ -136,6 +142,19 @@ def _course(result: Result) -> str:
 def _memory(result: Result) -> str:
     caption = "Bytes that are still needed, at the start of each operator. Repeated layers are shown once, where the first of them runs."
     return figure(memory_scene(result, heading=False), memory_scene(result, width=_NARROW, heading=False), caption)
+
+
+def _plan(result: Result) -> str:
+    """The memory map, and traffic by scheme, of a schedule that was searched for."""
+    described = {"model": result.model, "hardware": result.hardware, "settings": {**result.settings, "phase": result.phase or None}}
+    document: dict[str, Any] = {**described, **(result.memory_plan or {})}
+    bound = document["lower_bound_bytes"]
+    if document["proven"]:
+        proof = "no plan of these mappings moves less"
+    else:
+        proof = f"proven: no plan of these mappings moves less than {count(bound)}" if bound else "nothing is proven of it"
+    words = f"{count(document['extra_bytes'])} bytes move beyond the compulsory; {proof}. Found by: {document['method']}."
+    return f"<p>{esc(words)}</p>\n" + map_figure(document) + traffic_figure(document)
 
 
 def _timeline(result: Result) -> str:

@@ -17,10 +17,10 @@ _NARROW = 360.0
 
 def render_plan(document: Mapping[str, Any]) -> str:
     """A plan file as one HTML page that refers to nothing outside itself."""
-    parts = [section("numbers", "Headline", _cards(document)), section("map", "Memory over time", _map(document))]
+    parts = [section("numbers", "Headline", _cards(document)), section("map", "Memory over time", map_figure(document))]
     links = [("numbers", "Headline"), ("map", "Memory")]
     if document["baselines"]:
-        parts.append(section("traffic", "Traffic by scheme", _traffic(document)))
+        parts.append(section("traffic", "Traffic by scheme", traffic_figure(document)))
         links.append(("traffic", "Traffic"))
     if not document.get("hardware"):
         parts.append(section("moves", "What moves beyond the compulsory", _moves(document)))
@@ -61,7 +61,8 @@ def _cards(document: Mapping[str, Any]) -> str:
     return f'<dl class="cards">\n{body}\n</dl>'
 
 
-def _map(document: Mapping[str, Any]) -> str:
+def map_figure(document: Mapping[str, Any]) -> str:
+    """The memory map of a plan, with what it shows."""
     caption = (
         "Across: operators in the order in which they run. Up: addresses of the scratchpad. A block is a tensor from the step that makes, "
         "loads or fetches it to the last step at which it lies there, in the colour of the kind of operator that makes it; pale blocks are "
@@ -72,17 +73,24 @@ def _map(document: Mapping[str, Any]) -> str:
         caption = (
             "Across: operators in the order in which they run, repeated layers once. Up: addresses of the on-chip memory. A block is a "
             "tensor that stays from one operator to another, in the colour of the kind of operator that makes it; tiles of the running "
-            "operator use what is left beside them. The pointer on a block names it."
+            "operator use what is left beside them; what does not stay moves through them. A red bar at the end of a block: it is off chip "
+            "and loaded again later; at the beginning: it was. The pointer on a block names it."
         )
     return figure(plan_scene(document, heading=False), plan_scene(document, width=_NARROW, heading=False), caption)
 
 
-def _traffic(document: Mapping[str, Any]) -> str:
+def traffic_figure(document: Mapping[str, Any]) -> str:
+    """Extra bytes by scheme, with what the schemes are and the numbers."""
     caption = (
         "The same operators and scratchpad under simpler schemes: an order, a rule of replacement, an allocator. "
         "<em>Best-fit</em> allocates at run time, <em>linear</em> plans one address for each stretch of residence ahead of time; both pay "
         "for fragmentation with spills. <em>No addresses</em> counts bytes only."
     )
+    if document.get("hardware"):
+        caption = (
+            "Off-chip bytes beyond the compulsory, of the same operators and on-chip memory: if every tensor goes off chip after its "
+            "operator; if a greedy rule keeps what finds room in program order; and as this plan has it."
+        )
     rows = [[esc(name), count(extra), esc(saved)] for name, extra, saved in schemes(document)]
     numbers = details("The numbers", table(["Scheme", "Extra bytes", "The plan moves less by"], rows, label="Traffic by scheme"))
     return figure(traffic_scene(document, heading=False), traffic_scene(document, width=_NARROW, heading=False), caption) + numbers
