@@ -81,6 +81,7 @@ class Arrays:
         rows, columns: of an array, in cells. ``tiles``: of one chip. ``arrays``: of all ``chips``; ``used``: that hold weights.
         use: cells that hold weights over the cells of used arrays. ``cells``: that hold weights.
         energy_j: joules of the run by the arrays' components; ``area_mm2``: of the chip by component.
+        runs_until_worn: of arrays that are written during each; None where none is, or the spec states no endurance.
         interval_s: seconds per input where inputs follow each other; ``throughput_per_s``: inputs (tokens) per second at that pace.
     """
 
@@ -103,6 +104,7 @@ class Arrays:
     interval_bound_by: str
     throughput_per_s: float
     layers: tuple[Layer, ...]
+    runs_until_worn: float | None = None
 
     @property
     def placed(self) -> tuple[Layer, ...]:

@@ -30,7 +30,8 @@ def told(found: Arrays) -> list[tuple[str, str]]:
         ("chip" if found.chips == 1 else f"{count(found.chips)} chips", ", ".join(_peak_words(found.peak))),
     ]
     if found.written_bytes:
-        lines.insert(2, ("written", f"{si(found.written_bytes, 'B')} of weights during the run"))
+        worn = "" if found.runs_until_worn is None else f"; cells last {si(found.runs_until_worn, '')} runs"
+        lines.insert(2, ("written", f"{si(found.written_bytes, 'B')} of weights during the run{worn}"))
     return lines
 
 
