@@ -40,7 +40,8 @@ def product_energy(machine: Machine, layout: Layout, matrix: Matrix, density: fl
     interval, _ = reading.product_s(bits, layout.deepest, layout.widest)
     energy: dict[str, float] = {}
     if machine.dac is not None:
-        energy[DAC] = machine.dac.energy_j * actions["row"]
+        each = machine.dac.energy_j or machine.dac.power_w * reading.read_s(bits)
+        energy[DAC] = each * actions["row"]
     if machine.adc is not None:
         energy[ADC] = machine.adc.energy_j * actions["conversion"]
     if not any(part.name in CELL_PARTS for part in machine.parts):

@@ -76,7 +76,7 @@ class Machine:
         arrays: of one chip; ``tiles``, ``arrays_per_tile``: how they are grouped; ``chips``: that weights may be spread over.
         cell: cell type; ``cell_read_w``: mean watts of a cell driven at full scale, V^2 G.
         mean_input: mean input as a share of the full scale.
-        adc, dac: the converters; None where there is none. ``energy_j`` of ``adc``: of a conversion, of ``dac``: of a row and phase.
+        adc, dac: the converters; None where there is none. ``energy_j``: of a conversion; of a row and phase, if stated.
         functions: activations that the converter computes.
         write_s: seconds to program a row of an array; ``write_j``: joules to program a cell; ``endurance``: writes before wear-out, or 0.
         beside: (name, watts per array) of special parts that serve the arrays, and draw power while these work.
@@ -213,16 +213,16 @@ def _part(values: Values, name: str) -> Part:
 
 
 def _converter(values: Values, name: str, reading: Reading) -> Part | None:
-    """A converter with the energy of one conversion (of a driver: of one row and phase): as stated, or its power for the time it takes."""
+    """A converter: energy of one conversion as stated, or its power for the time it takes (of a driver that is known phase by phase)."""
     start = f"{name}."
     if not any(key.startswith(start) for key in values):
         return None
     power = float(values.get(start + "power", 0.0))
     if name == ADC:
-        count, seconds = float(reading.converters), reading.conversion_s
+        count, drawn = float(reading.converters), power * reading.conversion_s
     else:
-        count, seconds = float(-(-reading.rows // int(values.get(start + "sharing", 1)))), reading.read_s(reading.input_bits)
-    energy = float(values.get(start + "energy", power * seconds))
+        count, drawn = float(-(-reading.rows // int(values.get(start + "sharing", 1)))), 0.0
+    energy = float(values.get(start + "energy", drawn))
     return Part(name, count, "conversion" if name == ADC else "row", energy, power, float(values.get(start + "area", 0.0)))
 
 

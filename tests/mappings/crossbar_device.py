@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from hwspecs.crossbar import peak_rates
 from hwspecs.hardware import ComputeUnit, Hardware, Link, Memory
+from ilp import trivial_schedule
+from mappings import map_graph
+from mappings.crossbar.machine import machine_of
+from mappings.crossbar.slicing import layout_of, matrices_of
+from simulator import simulate
 
 CLOCK = 1e9
 PLAIN = {
@@ -51,3 +56,19 @@ def crossbar(
     return Hardware(
         "hand-built", "a small crossbar", "crossbar", CLOCK, "int8", units, memories, links, {}, 0.0, 0.0, 0.0, None, None, {}, "none"
     )  # fmt: skip
+
+
+def machine(values=None, **changes):
+    hardware = crossbar(values, **changes)
+    return machine_of(hardware.primary, hardware)
+
+
+def laid(part, values=None, **changes):
+    """(matrix, layout) of the only product of an operator."""
+    (matrix,) = matrices_of(*part)
+    return matrix, layout_of(matrix, machine(values, **changes))
+
+
+def played(net, hardware):
+    mapped = map_graph(net, hardware)
+    return mapped, simulate(mapped, trivial_schedule(mapped))
