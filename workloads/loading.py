@@ -125,6 +125,9 @@ def load_model(
         _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
         if batch != 1:
             raise ArgumentError(f"batch is {batch}", where="batch", hint="a SCALE-Sim topology is one image: leave the batch out")
+        if train:
+            hint = "write the network as an ONNX file"
+            raise ArgumentError("a SCALE-Sim topology does not say what flows between its layers", where="phase", hint=hint)
         from workloads.scalesim_csv import read_topology
 
         graph = read_topology(name_or_path, base or "int8")

@@ -224,7 +224,7 @@ def test_cores_do_not_cut_groups(size, halves):
 @pytest.mark.parametrize("reduction", ["pregenerated", "online"])
 def test_a_training_step_on_several_cores(reduction):
     """Copies made ahead pass the engine of core 0, beside the update that runs there; no rung beats the roofline."""
-    net = load_model("tc-resnet8", phase="train", batch=4, sparsity="bdwp-2:8", training={"reduction": reduction})
+    net = nm_training(layers(128, 256, 192, 64, rows=64), "bdwp-2:8", pregenerate=reduction == "pregenerated")
     found = {}
     for cores in (1, 2, 4):
         device = many(cores, rows=16, columns=16, modes="2:8", scratchpad=1 << 18, interleave=True)

@@ -215,6 +215,19 @@ def test_what_can_be_trained_is_known_without_trying():
             assert caught.value.where
 
 
+@pytest.mark.parametrize("reduction", ["pregenerated", "online"])
+def test_weights_of_a_loop_stay_dense_and_say_so(reduction):
+    """49 steps share one matrix; the classifier behind them is pruned, 32 inputs forward and 12 classes (padded to 16) backward."""
+    step = load_model("lstm-kws", phase="train", batch=2, sparsity="bdwp-2:8", training={"reduction": reduction}, fuse=False)
+    step.check()
+    assert any("rounds of a loop share stay dense: layer0.W" in note for note in step.notes)
+    macs, loop, head = macs_by_pass(step), 2 * 49 * 72 * 128, 2 * 32 * 12
+    assert (macs["FF"].executed, macs["BP"].executed) == (loop + head // 4, loop + 2 * 32 * 4)
+    written_out = load_model("lstm-2x3", phase="train", sparsity="bdwp-2:8")  # where steps are operators, they read the copies
+    found = macs_by_pass(written_out)["BP"]
+    assert found.executed == found.dense // 4
+
+
 def test_a_step_is_not_trained_again():
     with pytest.raises(cw.CyclewrightError, match="already"):
         training(load_model("resnet18", phase="train"))

@@ -315,3 +315,14 @@ def test_the_backward_pass_reads_the_experts_that_tokens_visit():
                 read.setdefault(name, []).append(operator.read_bytes.get(name, tensor.stored_bytes) * 128 / tensor.stored_bytes)
     assert len(read) == 2
     assert all(found == [126, 126] for found in read.values())
+
+
+def test_topologies_of_scale_sim_do_not_train(tmp_path):
+    """Their layers stand for themselves: no gradient could flow from one to the one before."""
+    path = tmp_path / "net.csv"
+    path.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\nc,16,16,3,3,8,16,1,\n"
+    )
+    with pytest.raises(ArgumentError, match="what flows between its layers") as caught:
+        load_model(str(path), phase="train")
+    assert caught.value.where == "phase"

@@ -149,6 +149,7 @@ class _Run:
     views: int = 0
     padded: dict[str, list[str]] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def scope(self, nodes: Sequence[Operator | Repeat], tensors: dict[str, Tensor]) -> list[Operator | Repeat]:
         """Operators outside repeats."""
@@ -164,6 +165,7 @@ class _Run:
         """The three repeats of one: its rounds, their reverse and their updates (None where nothing in it is trained)."""
         ahead, behind = _operators(forward.body.nodes), _operators(backward.body.nodes)
         trained = {node.name for node in _operators(update.body.nodes)} if update is not None else set()
+        self.shared += [name for name in self._weights(ahead, "FF", forward.body.tensors) if name in forward.shared]
         views = self._views(ahead, behind, trained, {**backward.body.tensors, **forward.body.tensors})
         if not views:
             return {}
@@ -282,6 +284,8 @@ class _Run:
         if self.short:
             shown = ", ".join(self.short[:3]) + (f" and {len(self.short) - 3} more" if len(self.short) > 3 else "")
             notes.append(f"sparsity {text}: the reduced axis is too short to prune: {shown}")
+        if self.shared and self.rule.method.operand == "weight":
+            notes.append(f"sparsity {text}: weights that all rounds of a loop share stay dense: {', '.join(self.shared)}")
         return notes
 
     # -- operators -------------------------------------------------------------------------------------------------
