@@ -137,6 +137,16 @@ def test_a_pipeline_lies_between_its_slowest_layer_and_all_of_them(layers, size,
     assert alone.roofline_s * hardware.clock_hz <= found * (1 + 1e-9)
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.sampled_from([(3, 1, 1), (5, 1, 2), (3, 2, 1), (1, 1, 0)]), min_size=2, max_size=3), st.integers(150, 260))
+def test_long_pipelines_are_jumped_over_exactly(layers, size):
+    """Hundreds of rows whose steady state repeats, behind edges that begin with less than nothing: as if every firing were played."""
+    hardware = crossbar(bandwidth=INSTANT, buffer=1 << 24)
+    alternative = group_of(network(layers, size), hardware)
+    flow = Lowering(hardware).lower("net", alternative).flow
+    assert naive.play(flow, WINDOW * flow.queues).cycles == cycles_of(alternative, hardware)
+
+
 @st.composite
 def tangles(draw):
     """Up to 10 layers of equal size on any tensors before them: convolutions of any odd window, sums, sums over all rows (needed whole)."""
