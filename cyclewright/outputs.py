@@ -123,7 +123,9 @@ def render_compare(comparison: Comparison, results: Sequence[Result], path: Path
     from simulator.stored import to_document
 
     documents = [to_document(result) for result in results]
-    return figure_bytes(lambda target: write_parts(documents, target, labels=comparison.labels), suffix)
+    devices = [result.hardware for result in results]
+    labels = comparison.labels if len(set(devices)) < len(devices) else devices  # what else differs is long, and the table tells it
+    return figure_bytes(lambda target: write_parts(documents, target, labels=labels), suffix)
 
 
 def render_whatif(document: Mapping[str, Any], path: Path, *, base: Mapping[str, Any]) -> bytes:

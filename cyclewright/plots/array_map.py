@@ -155,7 +155,7 @@ def layer_colour(number: int) -> str:
 
 
 def _told(scene: Scene, found: Arrays, grid: Grid, top: float) -> float:
-    chips = f" of {count(found.chips)} chips" if found.chips > 1 else ""
+    chips = f" on {count(found.chips)} chips" if found.chips > 1 else ""
     words = f"{count(found.used)} of {count(found.arrays)} arrays{chips} hold weights,", f"which fill {percent(found.use)} of their cells"
     whole = " ".join(words)
     for number, line in enumerate((whole,) if text_width(whole, 13, bold=True) <= scene.width - 24 else words):

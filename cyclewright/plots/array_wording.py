@@ -15,7 +15,7 @@ def pace_of(found: Arrays) -> str:
 
 def told(found: Arrays) -> list[tuple[str, str]]:
     """What to say of the arrays, as (name, text)."""
-    chips = f" of {count(found.chips)} chips" if found.chips > 1 else ""
+    chips = f" on {count(found.chips)} chips" if found.chips > 1 else ""
     copies = [layer.copies for layer in found.placed]
     lines = [
         ("arrays", f"{count(found.used)} of {count(found.arrays)}{chips} hold weights, in {percent(found.use)} of their cells"),

@@ -85,7 +85,9 @@ def parts_scene(
     """
     designs = [results] if isinstance(results, Result) else list(results)
     names = list(labels) or [result.hardware for result in designs]
-    told = title(designs[0]) if len(designs) == 1 else f"{designs[0].model} on {', '.join(names)}"
+    told = title(designs[0]) if len(designs) == 1 else f"{_models(designs)} on {', '.join(names)}"
+    if len(designs) > 1 and text_width(told, 14, bold=True) > width - 24:
+        told = f"{_models(designs)} on {len(designs)} designs"
     scene = Scene(width, 0, f"Time, energy and area by component of {told}")
     y = 8.0
     if heading:
@@ -95,6 +97,10 @@ def parts_scene(
         y = _draw(scene, stack, names, y) + 20
     scene.height = y
     return scene
+
+
+def _models(designs: Sequence[Result]) -> str:
+    return ", ".join(dict.fromkeys(design.model for design in designs))
 
 
 def _draw(scene: Scene, stack: Stack, labels: Sequence[str], y: float) -> float:
@@ -128,7 +134,7 @@ def _draw(scene: Scene, stack: Stack, labels: Sequence[str], y: float) -> float:
 
 
 def _colours(names: Sequence[str]) -> dict[str, str]:
-    free = (colour for colour in (*SERIES[:-1], *SERIES) if colour not in {_OWN[name] for name in names if name in _OWN})
+    free = (colour for colour in SERIES if colour not in {_OWN[name] for name in names if name in _OWN})
     return {name: _OWN[name] if name in _OWN else next(free) for name in names}
 
 

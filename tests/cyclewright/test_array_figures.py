@@ -256,6 +256,18 @@ def test_parts_of_each_design_add_up_and_are_drawn_to_one_scale(piped: Result) -
     assert widths[0] / widths[1] == pytest.approx(energies[0] / energies[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("number", [3, 8, 12])
+def test_parts_of_one_bar_differ_in_colour_and_the_smallest_are_summed_up(number: int) -> None:
+    parts = {name: 2.0**-place for place, name in enumerate(["tile", "cells", "adc", *(f"part {more}" for more in range(number - 3))])}
+    scene = parts_scene(replace(sample_result(12), energy_by_component=parts), width=1080)
+    start = next(place for place, shape in enumerate(scene.shapes) if isinstance(shape, Text) and shape.text.startswith("Energy by"))
+    swatches = [shape for shape in scene.shapes[start:] if isinstance(shape, Rect) and shape.width == shape.height == 11]
+    fills = [shape.fill for shape in swatches]
+    assert len(set(fills)) == len(fills) == min(number, 8)
+    names = [shape.text for shape in scene.shapes[start:] if isinstance(shape, Text)]
+    assert any(name.startswith(f"{number - 7} others: ") for name in names) == (number > 8)
+
+
 def test_other_hardware_has_no_arrays_but_has_parts(tmp_path: Path) -> None:
     result = sample_result(12)
     for scene in (array_map_scene(result), pipeline_scene(result)):
