@@ -7,13 +7,14 @@ import pytest
 import cyclewright as cw
 from hwspecs.vocabulary.functions import OPERATIONS
 from tests.workloads.onnx_files import node, write, zeros
-from workloads import counts, load_model
+from workloads import GraphBuilder, counts, load_model
 from workloads.graph import Repeat
 from workloads.loading import list_models, trainable
-from workloads.passes import training
+from workloads.passes import fuse, training
 from workloads.passes.training.recurrent import CELL_GRADIENT_OPS, SCAN_GRADIENT_OPS
 from workloads.passes.unroll import unrolled
 from workloads.training_counts import macs_by_pass, saved_activations, training_memory
+from workloads.zoo.lstmp import Layer, steps_of
 
 STEPS, BATCH, WIDTH, HIDDEN = 10, 2, 16, 32
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -231,3 +232,14 @@ def test_weights_of_a_loop_stay_dense_and_say_so(reduction):
 def test_a_step_is_not_trained_again():
     with pytest.raises(cw.CyclewrightError, match="already"):
         training(load_model("resnet18", phase="train"))
+
+
+def test_what_a_loop_reads_row_by_row_stays_visible():
+    """A sequence that rounds read as a stacked tensor has two readers here: the pointwise operator does not swallow it."""
+    builder = GraphBuilder("steps", "fp16")
+    x = builder.gemm(builder.input("frames", (4, 2, 8)), builder.weight("w", (8, 8)), "x")
+    every = steps_of(builder, "lstm", (Layer(8, 8),), x)
+    builder.output(every, builder.elementwise("relu", (x,), "shortcut"))
+    for graph in (fuse(builder.build()), fuse(training(builder.build()))):
+        graph.check()
+        assert "x" in graph.tensors

@@ -31,7 +31,7 @@ def decompose(graph: OperatorGraph) -> OperatorGraph:
                 node = builder.nodes[0]
                 gone.update((mean, variance))
         nodes.append(node)
-    used = {name for node in nodes for name in (node.inputs.values() if isinstance(node, Repeat) else node.inputs)}
+    used = {name for node in nodes for name in (node.read if isinstance(node, Repeat) else node.inputs)}
     kept = {name: tensor for name, tensor in tensors.items() if name not in gone or name in used}
     return replace(graph, tensors=kept, nodes=tuple(nodes))
 
@@ -46,13 +46,13 @@ def fold_batchnorm(graph: OperatorGraph) -> OperatorGraph:
     uses: dict[str, int] = {}
     maker: dict[str, Operator] = {}
     for node in graph.nodes:
-        for name in node.inputs.values() if isinstance(node, Repeat) else node.inputs:
+        for name in node.read if isinstance(node, Repeat) else node.inputs:
             uses[name] = uses.get(name, 0) + 1
         if isinstance(node, Operator):
             maker.update((name, node) for name in node.outputs)
     tensors = dict(graph.tensors)
     nodes = [_as_shift(node, tensors, maker, uses) if isinstance(node, Operator) and _is_affine(node) else node for node in graph.nodes]
-    used = {name for node in nodes for name in (node.inputs.values() if isinstance(node, Repeat) else node.inputs)}
+    used = {name for node in nodes for name in (node.read if isinstance(node, Repeat) else node.inputs)}
     kept: dict[str, Tensor] = {
         name: tensor for name, tensor in tensors.items() if tensor.role is not Role.WEIGHT or name in used or name not in uses
     }

@@ -25,7 +25,7 @@ def fuse(graph: OperatorGraph, keep: Iterable[str] = ()) -> OperatorGraph:
     graph = in_bodies(graph, lambda body, held: fuse(body, held))
     uses: dict[str, int] = dict.fromkeys((*graph.outputs, *keep), 2)
     for node in graph.nodes:
-        for name in node.inputs.values() if isinstance(node, Repeat) else node.inputs:
+        for name in node.read if isinstance(node, Repeat) else node.inputs:
             uses[name] = uses.get(name, 0) + 1
     tensors = dict(graph.tensors)
     nodes: list[Operator | Repeat | None] = []
@@ -47,7 +47,7 @@ def fuse(graph: OperatorGraph, keep: Iterable[str] = ()) -> OperatorGraph:
                     nodes[place] = merged
                 made[node.outputs[0]] = place
                 continue
-        for name in node.outputs.values() if isinstance(node, Repeat) else node.outputs:
+        for name in node.written if isinstance(node, Repeat) else node.outputs:
             made[name] = len(nodes)
         nodes.append(node)
     if len(tensors) == len(graph.tensors):

@@ -24,7 +24,7 @@ def fuse_attention(graph: OperatorGraph, keep: Iterable[str] = ()) -> OperatorGr
     consumers: dict[str, list[Operator | Repeat]] = {}
     makers: dict[str, Operator] = {}
     for node in graph.nodes:
-        for name in node.inputs.values() if isinstance(node, Repeat) else node.inputs:
+        for name in node.read if isinstance(node, Repeat) else node.inputs:
             consumers.setdefault(name, []).append(node)
         if isinstance(node, Operator) and len(node.outputs) == 1:
             makers[node.outputs[0]] = node
