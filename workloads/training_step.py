@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -32,7 +33,7 @@ def training_step(graph: OperatorGraph, options: Mapping[str, object], *, sparsi
         fuse: join pointwise operators to what makes their input, within a pass.
 
     Raises:
-        ArgumentError: an option is not known or has the wrong type.
+        ArgumentError: an option is not known, has the wrong type or means nothing.
         UnknownNameError, UnsupportedError, ModelError: as the passes.
     """
     from workloads.passes.fuse import fuse as fused
@@ -48,7 +49,9 @@ def training_step(graph: OperatorGraph, options: Mapping[str, object], *, sparsi
     if reduction not in REDUCTIONS:
         raise ArgumentError(f"unknown reduction {reduction!r}", where="reduction", hint=f"write {' or '.join(REDUCTIONS)}")
     if sparsity is not None and sparsity != "dense" and not is_method(sparsity):
-        hint = "write bdwp-2:8 (FF and BP), sr-ste-2:8 (FF) or sdgp-2:4 (BP)"
+        given = sparsity if re.fullmatch(r"\d+:\d+", sparsity) else "2:8"
+        parse_method(f"bdwp-{given}")
+        hint = f"write bdwp-{given} (FF and BP), sr-ste-{given} (FF) or sdgp-{given} (BP), one for all layers"
         raise ArgumentError(f"sparsity {sparsity!r} does not say which passes see it", where="sparsity", hint=hint)
     rule = parse_method(sparsity) if sparsity is not None else None
     frozen = str(options.get("frozen", ""))

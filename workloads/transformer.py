@@ -148,7 +148,8 @@ def _explain(builder: GraphBuilder, config: TransformerConfig, step: Step, phase
     builder.notes.append("query, key and value projections are one matrix product" + ("; so are gate and up" if config.gated else ""))
     if phase == "prefill":
         builder.notes.append("the head computes logits of the last position of each sequence only, as inference engines do")
-    builder.notes.append("choosing the next token from the logits is not included")
+    if phase != "train":
+        builder.notes.append("choosing the next token from the logits is not included")
     if config.moe is not None:
         moe = config.moe
         hit = distinct_experts(moe.experts, moe.per_token, step.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -17,39 +17,52 @@ ADAPTERS = ("*.lora_down", "*.lora_up")
 def lora(graph: OperatorGraph, rank: int, targets: str = "*") -> OperatorGraph:
     """``graph`` with y = x W^T + (x A^T) B^T in place of each linear layer y = x W^T: A (rank, inputs), B (outputs, rank).
 
-    Output projections of language models have none. The scale alpha / rank lies in B.
+    Output projections of language models and convolutions have none; a note says how many convolutions. The scale alpha / rank lies in B.
 
     Args:
         rank: of the adapters.
         targets: patterns of the weights that get one, as in file names, joined by commas.
 
     Raises:
-        ArgumentError: the rank is no whole number of at least 1, or no linear layer is meant.
+        ArgumentError: the rank is no whole number of at least 1, no linear layer is meant, or no layer has more inputs and outputs
+            than the rank (its adapter would be larger than the layer).
     """
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise ArgumentError(f"lora is {rank!r}", where="lora", hint="give the rank, a whole number of at least 1")
     patterns = tuple(part.strip() for part in targets.split(",") if part.strip())
-    changed, count = _adapted(graph, rank, patterns)
-    if not count:
+    widths: list[int] = []
+    changed = _adapted(graph, rank, patterns, widths)
+    if not widths:
         raise ArgumentError(f"no linear layer of {graph.name} is meant by {targets!r}", where="lora", hint="name weights, such as qkv.*")
-    return replace(changed, meta={**graph.meta, "lora": rank})
+    if rank >= max(widths):
+        hint = f"give a rank below {max(widths)}; 4 to 64 are usual"
+        raise ArgumentError(f"rank {rank} is not below the width of any layer of {graph.name}", where="lora", hint=hint)
+    notes = [f"lora: {narrow} of {len(widths)} adapted layers are no wider than the rank"] if (narrow := _narrow(widths, rank)) else []
+    if convolutions := sum(times for node, _, times in graph.walk() if node.kind == "conv"):
+        plural = "convolutions have no adapter and are" if convolutions > 1 else "convolution has no adapter and is"
+        notes.append(f"lora: {convolutions} {plural} frozen; adapters are beside linear layers")
+    return replace(changed, notes=(*changed.notes, *notes), meta={**graph.meta, "lora": rank})
 
 
-def _adapted(graph: OperatorGraph, rank: int, patterns: tuple[str, ...]) -> tuple[OperatorGraph, int]:
+def _narrow(widths: Sequence[int], rank: int) -> int:
+    return sum(width <= rank for width in widths)
+
+
+def _adapted(graph: OperatorGraph, rank: int, patterns: tuple[str, ...], widths: list[int]) -> OperatorGraph:
+    """``graph`` with adapters; the smaller of inputs and outputs of each adapted layer is added to ``widths``."""
     tensors = dict(graph.tensors)
     nodes: list[Operator | Repeat] = []
-    count = 0
     for node in graph.nodes:
         if isinstance(node, Repeat):
-            body, more = _adapted(node.body, rank, patterns)
-            nodes.append(replace(node, body=body))
-            count += more * node.count
+            inner: list[int] = []
+            nodes.append(replace(node, body=_adapted(node.body, rank, patterns, inner)))
+            widths.extend(inner * node.count)
         elif _linear(node, tensors, patterns):
+            widths.append(min(tensors[node.nests[0].reads[1].tensor].shape))
             nodes.extend(_layer(node, tensors, rank))
-            count += 1
         else:
             nodes.append(node)
-    return replace(graph, tensors=tensors, nodes=tuple(nodes)), count
+    return replace(graph, tensors=tensors, nodes=tuple(nodes))
 
 
 def _linear(node: Operator, tensors: Mapping[str, Tensor], patterns: tuple[str, ...]) -> bool:
@@ -96,5 +109,7 @@ def _layer(node: Operator, tensors: dict[str, Tensor], rank: int) -> list[Operat
         replace(node, name=f"{node.name}.base", outputs=(base,), nests=(*node.nests[:-1], moved)),
         Operator(f"{node.name}.lora_down", "gemm", (x.tensor, names["down"]), (thin.name,), (down,), attributes=facts, origin="lora"),
         Operator(f"{node.name}.lora_up", "gemm", (thin.name, names["up"]), (wide.name,), (up,), attributes=facts, origin="lora"),
-        Operator(node.name, "elementwise", (base, wide.name), (output,), (add,), attributes={"function": "add"}, origin="lora"),
+        Operator(
+            node.name, "elementwise", (base, wide.name), (output,), (add,), attributes={"function": "add", "adapted": True}, origin="lora"
+        ),
     ]

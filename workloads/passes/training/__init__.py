@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
-from hwspecs.vocabulary.errors import ModelError
-from workloads.graph import Operator, OperatorGraph, Repeat, Tensor
+from hwspecs.vocabulary.errors import ArgumentError, ModelError
+from hwspecs.vocabulary.suggest import did_you_mean
+from workloads.graph import Operator, OperatorGraph, Repeat, Role, Tensor
 from workloads.passes.training.blocks import cross_entropy
 from workloads.passes.training.options import ATTENTION, OPTIMIZERS, PRECISIONS, RECOMPUTE, read_settings
 from workloads.passes.training.prepare import prepared
@@ -41,13 +43,14 @@ def training(
         attention: ``flash``: fused attention keeps queries, keys and values and makes the scores again; ``split``: scores are tensors.
 
     Raises:
-        UnknownNameError, ArgumentError: an argument is not known.
+        UnknownNameError, ArgumentError: an argument is not known, or a pattern of ``frozen`` is of no weight.
         UnsupportedError: an operator has no known gradient; names it.
         ModelError: nothing in the graph is trained, or it is a training step already.
     """
     if "optimizer" in graph.meta or graph.meta.get("phase") == "training":
         raise ModelError("is a training step already", where=graph.name, hint="leave the phase out, or name the network that it trains")
     settings = read_settings(optimizer, precision, gradients, recompute, frozen, attention)
+    _check_patterns(graph, settings.frozen)
     graph = prepared(graph, settings)
     tape = Tape(graph.name, dict(graph.tensors), wanted(graph, settings.trains), settings.precision.gradient)
     if not any(name in tape.wants for name in graph.outputs):
@@ -97,11 +100,26 @@ def _classes(graph: OperatorGraph, name: str) -> int | None:
     if rank < 2:
         return None
     node = makers.get(name)
-    while node is not None and (node.kind == "view" or node.attributes.get("function") == "resize"):
+    while node is not None and (node.kind == "view" or node.attributes.get("function") == "resize" or node.attributes.get("adapted")):
         node = makers.get(node.inputs[0])
     if node is None or node.kind not in _LINEAR:
         return None
     return 1 if rank > 3 else rank - 1
+
+
+def _check_patterns(graph: OperatorGraph, patterns: tuple[str, ...]) -> None:
+    """Raise where a pattern of ``frozen`` is of no weight: a slip of the pen would train or freeze what nobody meant."""
+    names = _weights(graph) if patterns else set()
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern.removeprefix("!")) for name in names):
+            hint = did_you_mean(pattern.removeprefix("!"), sorted(names))
+            raise ArgumentError(f"no weight of {graph.name} is meant by {pattern!r}", where="frozen", hint=hint)
+
+
+def _weights(graph: OperatorGraph) -> set[str]:
+    """Names of the weights, inside repeats and out."""
+    found = {name for name, tensor in graph.tensors.items() if tensor.role is Role.WEIGHT}
+    return found.union(*(_weights(node.body) for node in graph.nodes if isinstance(node, Repeat)))
 
 
 def _notes(graph: OperatorGraph, outputs: list[str]) -> list[str]:
