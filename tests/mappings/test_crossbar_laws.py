@@ -17,6 +17,7 @@ from mappings.crossbar.timing import pace_of
 from simulator import simulate
 from tests.mappings.builders import conv, gemm, graph
 from tests.mappings.crossbar_device import SERIAL, crossbar
+from tests.naive import crossbar_layout as naive
 
 SIZES = st.integers(1, 300)
 
@@ -61,6 +62,20 @@ def test_use_is_at_most_1_and_arrays_are_enough(values, k, n, groups):
     assert 0 < layout.cells <= layout.arrays * machine.cells
     assert layout.deepest <= machine.rows
     assert layout.widest <= machine.columns
+
+
+@settings(max_examples=150, deadline=None)
+@given(chips(), st.integers(1, 70), st.integers(1, 24), st.integers(1, 9), st.sampled_from(["diagonal", "per_channel"]))
+def test_layouts_are_what_placing_every_cell_gives(values, k, n, groups, depthwise):
+    values = {**values, "rows": min(values["rows"], 50), "depthwise": depthwise}
+    values["rows_per_read"] = min(values.get("rows_per_read", 50), values["rows"])
+    part = conv("c", c=groups * k, o=groups * n, h=1, f=1, groups=groups)
+    machine, matrix, layout = made(values, part)
+    assert (matrix.k, matrix.n, matrix.groups) == (k, n, groups)
+    all_cells = naive.placed(k, n, groups, machine.rows, machine.columns, cells(values), depthwise == "diagonal")
+    assert len(set(all_cells)) == len(all_cells)
+    found = naive.counts(all_cells, values["rows_per_read"])
+    assert {name: getattr(layout, name) for name in found} == found
 
 
 @settings(max_examples=100, deadline=None)
