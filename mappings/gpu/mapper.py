@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,11 @@ def _products(
     operator: Operator, tensors: Mapping[str, Tensor], context: Context, products: list[Product], reads: dict[str, int],
     writes: dict[str, int],
 ) -> MappedOperator | Unmappable:  # fmt: skip
+    share, macs = _visible(operator), operator.macs
+    if share < 1.0:  # kernels leave out the blocks that the mask hides
+        macs = sum(ceil(product.macs * share) for product in products)
+        products = [replace(product, m=ceil(product.m * share), macs=ceil(product.macs * share)) for product in products]
+    vector_ops = ceil(operator.vector_ops * share)
     chosen: list[tuple[Product, Arithmetic]] = []
     lacking = ""
     for product in products:
@@ -143,27 +150,33 @@ def _products(
     rejected: list[Rejected] = []
     if not lacking:
         found = ProductMapper(context.device, context.gemm(), context.unit.name, context.place, rate, name)
-        alternatives, rejected = found.map(chosen, operator.vector_ops, reads, writes, KEPT)
+        alternatives, rejected = found.map(chosen, vector_ops, reads, writes, KEPT)
     if lacking or any(product.wasteful for product in products):
         if lacking and products[0].a.format.family != "float":
             return Unmappable(lacking)
         constants = context.stream(stream_class(operator))
         notes = (f"{lacking}: on the vector path",) if lacking else ()
-        vector = stream_alternative(
-            operator.vector_ops, operator.macs, rate, name, context.device(rate), constants, context.place, reads, writes, notes
-        )
+        vector = stream_alternative(vector_ops, macs, rate, name, context.device(rate), constants, context.place, reads, writes, notes)
         alternatives = sorted((*alternatives, vector), key=lambda item: item.cycles_estimate)
         if len(alternatives) > KEPT:
             slower = alternatives[KEPT]
             rejected.append(Rejected(slower.name, "slower than the alternatives above", slower.cycles_estimate))
             alternatives = alternatives[:KEPT]
     on_vector = lacking or alternatives[0].name.startswith("vector")
-    executed = operator.macs if on_vector else sum(-int(-product.macs * how.share // 1) for product, how in chosen)
+    executed = macs if on_vector else sum(-int(-product.macs * how.share // 1) for product, how in chosen)
     return MappedOperator(
         operator.name, operator.kind, context.unit.name, tuple(alternatives), tuple(rejected), macs=operator.macs, executed_macs=executed,
-        vector_ops=operator.vector_ops, compute_format=name if on_vector else chosen[0][1].format,
+        vector_ops=vector_ops, compute_format=name if on_vector else chosen[0][1].format,
         pattern="dense" if on_vector else chosen[0][1].pattern, reads=reads, writes=writes,
     )  # fmt: skip
+
+
+def _visible(operator: Operator) -> float:
+    """Share of the (query, key) pairs that the backward pass of causal attention works on; 1 for all else."""
+    queries, keys = (int(operator.attributes.get(name, 0)) for name in ("queries", "keys"))
+    if operator.kind != "attention" or not operator.attributes.get("causal", False) or not queries * keys:
+        return 1.0
+    return float(causal_pairs(queries, keys)) / (queries * keys)
 
 
 def _attention(

@@ -97,3 +97,15 @@ def test_copies_are_made_by_streaming_kernels():
     assert {row.training_pass for row in prunes} == {"update"}
     online = cw.run("resnet18", GPU, phase="train", batch=8, sparsity="bdwp-2:4", reduction="online")
     assert {row.training_pass for row in online.operators if row.kind == "prune"} == {"FF", "BP"}
+
+
+@pytest.mark.parametrize("tokens", [64, 96])
+def test_the_backward_pass_of_causal_attention_leaves_out_what_the_mask_hides(tokens):
+    """Five products over T (T + 1) / 2 pairs of query and key, each h values deep; an encoder's over all T^2."""
+    for model, pairs in (("gpt2-small", tokens * (tokens + 1) // 2), ("bert-base", tokens**2)):
+        found = products(load_model(model, phase="train", tokens=tokens))
+        (back,) = (item for node, item, _ in found if node.kind == "attention" and node.attributes["pass"] == "BP")
+        assert back.macs == 5 * tokens**2 * 768
+        assert back.executed_macs == 5 * pairs * 768
+        result = cw.run(model, GPU, phase="train", tokens=tokens)
+        assert result.latency_s >= cw.run(model, GPU, phase="train", tokens=tokens, fidelity="roofline").latency_s

@@ -48,7 +48,8 @@ def attention(tape: Tape, node: Operator, given: dict[str, str]) -> None:
     )  # fmt: skip
     reads = [read.tensor for nest in nests for read in nest.reads if read.tensor not in internal]
     outputs = tuple(dict.fromkeys(operand.tensor for operand in made.values()))
-    facts = {"backward": True, "recomputed_macs": scores.macs, "causal": bool(node.attributes.get("causal", False))}
+    facts: dict[str, Attribute] = {"backward": True, "recomputed_macs": scores.macs, "causal": bool(node.attributes.get("causal", False))}
+    facts.update({name: node.attributes[name] for name in ("queries", "keys") if name in node.attributes})
     tape.operator("attention", reads, outputs, nests, "BP", facts, internal)
     for name, operand in made.items():
         tape.give(name, operand.tensor)
