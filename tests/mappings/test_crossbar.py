@@ -303,3 +303,13 @@ def test_passes_cover_the_weights_however_they_divide(arrays):
     passes = 1 if fits else -(-16 // arrays)
     assert result.latency_s >= passes * 5 * 10e-9 / (5 if fits else 1)
     assert result.in_memory["writes_per_run"] == (0 if fits else passes)
+
+
+@pytest.mark.parametrize("name", ["isaac", "neurosim-rram", "dcim-22nm"])
+@pytest.mark.parametrize("model", ["resnet50", "mobilenet-v2", "lstm-ptb-medium", "lstm-2x32"])
+def test_layers_account_for_every_multiplication(name, model):
+    """Rows x columns x groups x vectors x rounds of the matrices in arrays, copies or not, are the network's MACs."""
+    hardware = load_hardware(name)
+    _, result = played(load_model(model, format=hardware.default_format), hardware)
+    rows = result.in_memory["layers"]
+    assert sum(row["rows"] * row["columns"] * row["groups"] * row["products"] * row["rounds"] for row in rows) == result.macs
