@@ -160,21 +160,28 @@ def _sweeps(search: _Search, widths: tuple[int, ...], *, bounds: bool, models: b
     for number_of_width, width in enumerate(widths):
         todo = search.open()
         for number, part in enumerate(todo):
-            sought = _sought(search, part)
-            if models and number_of_width > (len(part.problem.tasks) <= SMALL) and sought is not None:
-                sought = _bounded(search, part, sought)
-            if sought is None or search.known(part).proven:
+            modelled = models and number_of_width > (len(part.problem.tasks) <= SMALL)
+            sought = _ready(search, part, modelled)
+            if sought is None:
                 continue
             first = not number_of_width  # the narrowest is quick, and without it there is no plan
             told = _telling(search, f"part {number + 1} of {len(todo)}, width {width}", timed=not first)
             known = _swept(search, part, sought, width, told, None if first else search.over)
             search.found[part.key] = known if bounds else replace(known, bound_bytes=0)
             search.spent += known.states
-            if not first and not known.proven and len(part.problem.tasks) > SPANS[0]:
-                search.found[part.key] = _windowed(search, part, known)
+            if not first and len(part.problem.tasks) > SPANS[0] and _ready(search, part, modelled) is not None:
+                search.found[part.key] = _windowed(search, part, search.known(part))
         if search.spent >= search.states:
             return "state limit" if search.open() else ""
     return ""
+
+
+def _ready(search: _Search, part: Segment, modelled: bool) -> _Sought | None:
+    """What is sought of a part, bounded by models if ``modelled``; None once it is proven."""
+    sought = _sought(search, part)
+    if sought is not None and modelled:
+        sought = _bounded(search, part, sought)
+    return None if search.known(part).proven else sought
 
 
 def _sought(search: _Search, part: Segment) -> _Sought | None:
