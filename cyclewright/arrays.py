@@ -22,7 +22,7 @@ class Layer:
         rounds: products with each of them per input, as a multiple of ``products``.
         row_parts, column_parts: arrays that one group is split over. ``packed``: groups in one array.
         use: cells that hold weights over the cells of its arrays, <= 1. ``copies``: of each instance.
-        resident: written before the run. ``written_bytes``: during it.
+        resident: written before the run. ``written_bytes``: during it. ``held_as``: the first layer with the same stored weights.
         cycles_per_product: interval of an array; ``cycles``: of all products of one round.
     """
 
@@ -43,6 +43,7 @@ class Layer:
     products: int
     cycles: int
     written_bytes: int = 0
+    held_as: str = ""
 
     @property
     def placed(self) -> int:

@@ -18,7 +18,7 @@ def si(value: float, unit: str, digits: int = 3) -> str:
         return "unbounded" if value > 0 else "–"
     size = abs(float(value))
     power = 3 * floor(log10(size) / 3 + 1e-12)
-    lowest = 0 if unit in ("B", "", "B/s", "OP/s", "FLOP/s", "tokens/s", "inferences/s") else -15
+    lowest = 0 if unit in ("B", "", "B/s", "OP/s", "FLOP/s", "tokens/s", "samples/s", "inferences/s") else -15
     power = min(18, max(lowest, power))
     if power < 18 and float(significant(size / 10.0**power, digits).replace(",", "")) >= 1000:
         power += 3

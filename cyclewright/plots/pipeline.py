@@ -50,6 +50,7 @@ def rows_of(result: Result, found: Arrays) -> list[Row]:
         if kind:
             spans.setdefault(name, []).append((span, kind == "arrays"))
     numbers = {layer.name: number for number, layer in reversed(list(enumerate(found.placed)))}
+    layers = {layer.name: layer for layer in reversed(found.layers)}
     rows = []
     for operator in result.operators:
         for name in operator.members or (operator.name,):
@@ -57,8 +58,9 @@ def rows_of(result: Result, found: Arrays) -> list[Row]:
                 owners[name] = operator
                 on_arrays = _stretches(span for span, held in spans[name] if held)
                 digital = _stretches(span for span, held in spans[name] if not held)
-                busy = _busy(result, operator, name, on_arrays, found.unit)
-                rows.append(Row(name, numbers.get(name, -1), on_arrays, digital, busy))
+                busy = _busy(result, operator, name, on_arrays, found)
+                held = layers[name].held_as if name in layers else name
+                rows.append(Row(name, numbers.get(name, numbers.get(held, -1)), on_arrays, digital, busy))
     step = ceil(len(rows) / _MOST_ROWS)
     return rows if step <= 1 else [_joined(rows[start : start + step]) for start in range(0, len(rows), step)]
 
@@ -87,15 +89,21 @@ def _stretches(spans: Iterator[Span]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _busy(result: Result, operator: OperatorResult, name: str, drawn: tuple[tuple[int, int], ...], unit: str) -> float | None:
-    """Share of the drawn time in which the arrays work; of a repeat one round is drawn, the busy time is that of all."""
+def _busy(result: Result, operator: OperatorResult, name: str, drawn: tuple[tuple[int, int], ...], found: Arrays) -> float | None:
+    """Share of the drawn time in which the arrays work; of a repeat one round is drawn, the busy time is that of all.
+
+    Layers that use the same weights by turns have one resource: of each its own cycles count, as ``in_memory`` gives them.
+    """
     length = sum(end - start for start, end in drawn)
-    own = result.busy.get(f"compute:{unit}.{name}")
     if not length:
         return None
-    if own is not None:
+    users = [layer for layer in found.layers if (layer.held_as or layer.name) == name]
+    own = result.busy.get(f"compute:{found.unit}.{name}")
+    if own is not None and len(users) == 1:
         return min(1.0, own * result.clock_hz / operator.count / length)
     cycles = operator.breakdown.get("arrays")
+    if operator.members:
+        cycles = next((layer.cycles for layer in found.layers if layer.name == name), None)
     return min(1.0, cycles / length) if cycles else None
 
 

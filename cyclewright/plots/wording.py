@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cyclewright.naming import kinds_of, lengths_of, things_of
 from cyclewright.plots.formatting import percent, significant
 from simulator.result import OperatorResult, Result
 
@@ -11,12 +12,16 @@ _CAUSES = {"launch": "launch cost", "wait": "waiting between stages", "": "nothi
 
 
 def resource_name(resource: str) -> str:
-    """A resource as people call it: ``memory:hbm`` is ``hbm bandwidth``, ``compute:sm`` is ``sm arithmetic``."""
+    """A resource as people call it: ``memory:hbm`` is ``hbm bandwidth``, ``compute:sm`` is ``sm arithmetic``.
+
+    Layers of a crossbar that run side by side have arrays of their own: ``compute:array.conv1`` is ``arrays of conv1``.
+    """
     head, _, name = resource.partition(":")
     if head == "memory":
         return f"{name} bandwidth"
     if head == "compute":
-        return f"{name} arithmetic"
+        _, dot, layer = name.partition(".")
+        return f"arrays of {layer}" if dot else f"{name} arithmetic"
     if head == "link":
         return f"{name} bandwidth"
     if head == "vector":
@@ -46,13 +51,12 @@ def largest_first(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def throughput(result: Result) -> tuple[float, str]:
-    """What comes out per second and what it is: tokens for the phases of a language model, inferences otherwise."""
-    batch = _number(result.settings.get("batch"), 1.0)
+    """What comes out per second and what it is: tokens where sequences have them, samples of a training step, inferences otherwise."""
+    things = f"{things_of(result.phase, result.settings)}/s"
     if result.latency_s <= 0:
-        return 0.0, "inferences/s"
-    if result.phase in ("decode", "prefill", "encode"):
-        return batch * _number(result.settings.get("tokens"), 1.0) / result.latency_s, "tokens/s"
-    return batch / result.latency_s, "inferences/s"
+        return 0.0, things
+    made = _number(result.settings.get("batch"), 1.0) * _number(result.settings.get("tokens"), 1.0)
+    return made / result.latency_s, things
 
 
 def verdict(result: Result) -> str:
@@ -95,9 +99,7 @@ def work(operator: OperatorResult) -> int:
 def title(result: Result) -> str:
     """What ran on what: ``llama-3-8b decode, batch 8, context 4096, bf16 on nvidia-h100-sxm (tile)``."""
     parts = [f"{result.model} {result.phase}".strip() if result.phase not in ("", "inference") else result.model]
-    parts += [f"{key} {value}" for key, value in asked(result).items() if key in ("batch", "context", "tokens")]
-    if form := result.settings.get("format"):
-        parts.append(str(form))
+    parts += [*lengths_of(result.phase, result.settings), *kinds_of(result.settings)]
     return f"{', '.join(parts)} on {result.hardware} ({result.fidelity})"
 
 

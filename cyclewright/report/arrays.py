@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cyclewright.arrays import WHERE, Arrays, Layer, read_arrays
 from cyclewright.plots.array_map import array_map_scene
-from cyclewright.plots.array_wording import told
-from cyclewright.plots.formatting import count, percent
+from cyclewright.plots.array_wording import pace_of, told
+from cyclewright.plots.formatting import count, percent, seconds
 from cyclewright.plots.parts import parts_scene
 from cyclewright.plots.pipeline import pipeline_scene
 from cyclewright.plots.scene import Scene
@@ -40,6 +40,14 @@ def arrays_section(result: Result) -> str:
             details(f"Layers on arrays ({len(found.layers)})", _layers(found)),
         )
     )
+
+
+def pace(result: Result) -> str:
+    """What the verdict says of runs that follow each other; empty on other hardware."""
+    found = read_arrays(result.in_memory)
+    if found is None or not found.interval_s:
+        return ""
+    return f" Runs that follow each other end every {seconds(found.interval_s)}, the time of {pace_of(found)}."
 
 
 def _parts(result: Result, width: float) -> Scene:

@@ -14,7 +14,7 @@ from cyclewright.plots.roofline import roofline_scene
 from cyclewright.plots.stalls import stalls_scene
 from cyclewright.plots.timeline import timeline_scene
 from cyclewright.plots.wording import title, verdict
-from cyclewright.report.arrays import arrays_section
+from cyclewright.report.arrays import arrays_section, pace
 from cyclewright.report.dram import dram_table
 from cyclewright.report.headline import cards
 from cyclewright.report.limits import limits
@@ -87,7 +87,7 @@ def _page(result: Result, body: str, links: list[tuple[str, str]]) -> str:
     heading = title(result)
     script = files("cyclewright.report").joinpath("page.js").read_text(encoding="utf-8")
     skip = ("table", "Skip to the table of operators")
-    return page("report", heading, heading, verdict(result), links, body, skip=skip, script=script)
+    return page("report", heading, heading, verdict(result) + pace(result), links, body, skip=skip, script=script)
 
 
 def _warnings(result: Result) -> str:

@@ -145,6 +145,23 @@ def test_no_window_width_needs_sideways_scrolling_and_text_stays_legible(browser
     assert smallest >= 8
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_report_of_a_crossbar_shows_its_figures_once_and_fits(browser: Browser, tmp_path: Path, width: int, dark: bool) -> None:
+    path = tmp_path / "crossbar.html"
+    cw.save(cw.run("resnet18", "neurosim-rram", search="play", interval=False), path)
+    browser.console.clear()
+    browser.open(path, width=width, dark=dark)
+    assert browser.console == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    figures = "Array.from(document.querySelectorAll('#arrays figure svg')).filter(s => s.getBoundingClientRect().width > 0)"
+    assert browser.evaluate(f"{figures}.length") == 3
+    # colours of the page, not of a file: a block of the map is drawn in the theme's first colour
+    first = f"getComputedStyle({figures}[0].querySelector('rect[fill=\\'var(--s1)\\']')).fill"
+    assert browser.evaluate(first) == ("rgb(74, 163, 223)" if dark else "rgb(0, 114, 178)")
+    assert browser.evaluate("document.querySelectorAll('#arrays details tbody tr').length") == 21
+
+
 def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
     hostile = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
     path = tmp_path / "hostile.html"

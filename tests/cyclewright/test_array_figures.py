@@ -234,6 +234,20 @@ def test_inputs_of_a_batch_share_a_row_and_overlaps_are_counted_once() -> None:
     assert (pool.name, pool.arrays, pool.digital, pool.number) == ("pool", (), ((0, 20), (500, 520)), -1)
 
 
+def test_layers_that_use_the_same_weights_by_turns_have_the_number_of_the_first_and_their_own_cycles() -> None:
+    size = (8, 8)
+    layers = (layer("one", 8, 8, size, cycles=40, held_as="one"), layer("again", 8, 8, size, instances=0, cycles=20, held_as="one"))
+    base = chip(layers, 4, size, 4)
+    group = replace(sample_result(12).operators[0], name="one .. again", members=("one", "again"), count=1)
+    spans = [Span("compute:array.one", group.name, name, 100 * place, 100 * place + 80) for place, name in enumerate(group.members)]
+    result = replace(
+        sample_result(12), in_memory=base, operators=(group,), timeline=tuple(spans), clock_hz=1e6, busy={"compute:array.one": 60e-6}
+    )
+    found = read_arrays(base)
+    assert found is not None
+    assert [(row.name, row.number, row.busy) for row in rows_of(result, found)] == [("one", 0, 0.5), ("again", 0, 0.25)]
+
+
 def test_the_general_timeline_keeps_one_row_for_all_arrays(piped: Result) -> None:
     labels = [shape.text for shape in timeline_scene(piped).shapes if isinstance(shape, Text)]
     assert labels.count("array") == 1
