@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -132,11 +131,11 @@ def _products(
     operator: Operator, tensors: Mapping[str, Tensor], context: Context, products: list[Product], reads: dict[str, int],
     writes: dict[str, int],
 ) -> MappedOperator | Unmappable:  # fmt: skip
-    share, macs = _visible(operator), operator.macs
-    if share < 1.0:  # kernels leave out the blocks that the mask hides
-        macs = sum(ceil(product.macs * share) for product in products)
-        products = [replace(product, m=ceil(product.m * share), macs=ceil(product.macs * share)) for product in products]
-    vector_ops = ceil(operator.vector_ops * share)
+    macs, vector_ops = operator.macs, operator.vector_ops
+    if (visible := _visible(operator)) is not None:  # kernels leave out the blocks that the mask hides
+        pairs, of = visible
+        products = [replace(product, m=-(-product.m * pairs // of), macs=-(-product.macs * pairs // of)) for product in products]
+        macs, vector_ops = sum(product.macs for product in products), -(-vector_ops * pairs // of)
     chosen: list[tuple[Product, Arithmetic]] = []
     lacking = ""
     for product in products:
@@ -171,12 +170,12 @@ def _products(
     )  # fmt: skip
 
 
-def _visible(operator: Operator) -> float:
-    """Share of the (query, key) pairs that the backward pass of causal attention works on; 1 for all else."""
+def _visible(operator: Operator) -> tuple[int, int] | None:
+    """(pairs, of so many pairs of query and key) that the backward pass of causal attention works on; None for all else."""
     queries, keys = (int(operator.attributes.get(name, 0)) for name in ("queries", "keys"))
     if operator.kind != "attention" or not operator.attributes.get("causal", False) or not queries * keys:
-        return 1.0
-    return float(causal_pairs(queries, keys)) / (queries * keys)
+        return None
+    return int(causal_pairs(queries, keys)), queries * keys
 
 
 def _attention(
