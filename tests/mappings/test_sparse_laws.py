@@ -249,3 +249,30 @@ def test_searched_plans_hold_no_chains_of_sparse_arrays():
     found = search(map_graph(net, hardware))
     assert not any(item.kind == "fused chain" for block in found.mapped.blocks for item in block.operators)
     assert found.cycles <= found.layer_by_layer_cycles <= played(net, hardware).cycles
+
+
+# -- the dataflow is chosen per layer and pass ------------------------------------------------------------------------------------
+
+
+@given(sizes, sizes, sizes, st.sampled_from(("dense", "2:8")), st.integers(1, 4), st.booleans(), st.sampled_from((4096, 1 << 20)))
+@settings(max_examples=60, deadline=None)
+def test_the_best_dataflow_is_taken(m, n, k, pattern, latency, interleave, scratchpad):
+    """``auto`` holds the candidates of each dataflow; ranks differ from estimates by a twentieth of their transfers and array cycles."""
+    facts = {"modes": "2:8", "latency": latency, "interleave": interleave, "scratchpad": scratchpad}
+    pair = product(m, n, k, pattern)
+    fixed = [mapped(pair, array(dataflow=name, **facts)).alternatives[0].cycles_estimate for name in FLOWS[:3]]
+    assert mapped(pair, array(dataflow="auto", **facts)).alternatives[0].cycles_estimate <= 1.05 * min(fixed) + 2
+
+
+def test_passes_of_a_step_take_dataflows_of_their_own():
+    """A network's products on SAT: at least two dataflows in a pass, and layers whose passes differ in theirs."""
+    net = load_model("resnet18", phase="train", batch=16, sparsity="bdwp-2:8")
+    rows = {item.operator: item for block in map_graph(net, load_hardware("xilinx-vcu1525-sat")).blocks for item in block.operators}
+    flows = {}
+    for node in net.nodes:
+        if node.macs:
+            name = node.name.partition(".gradient")[0]
+            flows.setdefault(name, {})[node.attributes["pass"]] = rows[node.name].alternatives[0].name.partition(",")[0]
+    by_pass = {phase: {found[phase] for found in flows.values() if phase in found} for phase in ("FF", "BP", "WU")}
+    assert any(len(found) > 1 for found in by_pass.values())
+    assert any(len(set(found.values())) > 1 for found in flows.values())
