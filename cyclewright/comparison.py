@@ -85,9 +85,11 @@ def _labels(documents: Sequence[Document]) -> list[str]:
         if len(set(words)) > 1:
             for part, word in zip(parts, words, strict=True):
                 part.append(word)
-    for name in sorted({name for document in documents for name in document.get("settings", {})}):
-        values = [document.get("settings", {}).get(name) for document in documents]
-        if len({str(value) for value in values}) > 1:
+    settings: list[Mapping[str, object]] = [document.get("settings", {}) for document in documents]
+    names = sorted({name for each in settings for name in each if len({str(other.get(name)) for other in settings}) > 1})
+    for name in names:
+        values = [each.get(name) for each in settings]
+        if name != "pregenerate" or "sparsity" not in names:  # which copies are made in advance follows from the method of training
             for part, value in zip(parts, values, strict=True):
                 part.append("dense" if name == "sparsity" and value is None else f"{name}={value}")
     made = [" ".join(word for word in part if word) for part in parts]

@@ -47,13 +47,28 @@ def check_step_fits(result: Result, model: str, hardware: str, settings: dict[st
     room = sum(size for size, off_chip in result.capacities.values() if off_chip)
     needs, has = (format_quantity(size, "GB" if room >= 10**9 else "MB", digits=6) for size in (result.peak_memory_bytes, room))
     what = f"a training step of batch {batch} needs {needs}, {result.hardware} has {has} off chip"
-    others = "recompute, freeze weights or train adapters (--recompute blocks, --frozen, --lora), or take a device with more memory"
+    others = f"{_savings(settings)}take a device with more memory"
     fitting = 0
     if batch > 1:
         room, peak = _measures(model, hardware, settings)
         fitting = _largest(room, peak, batch)
     found = f"the largest batch that fits is {fitting}" if fitting else "no batch fits"
     raise InfeasibleError(what, where="batch", hint=f"{found}; or {others}" if fitting else f"{found}; {others}")
+
+
+def _savings(settings: dict[str, Any]) -> str:
+    """Ways to need less memory that are not taken yet, with a comma or an "or" behind."""
+    ways = {
+        "recompute": ("recompute", "--recompute blocks"),
+        "frozen": ("freeze weights", "--frozen"),
+        "lora": ("train adapters", "--lora"),
+    }
+    left = [way for name, way in ways.items() if settings.get(name) in (None, "none")]
+    if not left:
+        return ""
+    *first, last = [what for what, _ in left]
+    told = f"{', '.join(first)} or {last}" if first else last
+    return f"{told} ({', '.join(option for _, option in left)}), or "
 
 
 def _measures(model: str | Path, hardware: str | Path | Hardware, settings: dict[str, Any]) -> tuple[int, Callable[[int], int]]:

@@ -14,7 +14,8 @@ The document (``WhatIf.as_dict``)::
                  "gain": 1.83, "best_factor": 2.0, "note": "",
                  "points": [{"factor": 0.5, "value", "latency_s", "energy_j", "ratio": 1.71, "error": null, "capped": false},
                             ... 1.1, 2.0]}],
-     "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed]}}
+     "change": null | {"overrides": [...], "metrics": {metric: {"base", "changed", "delta", "ratio"}}, "bound_by": [base, changed],
+                        "warnings": [those that the base does not have]}}
 
 On a crossbar, leaves that change what its arrays compute have the output error of the model's largest layers with each value in ``note``
 and as ``output_error`` of each point, and ``change`` has ``output_error: [base, changed]`` (see ``cyclewright.precision``).
@@ -144,7 +145,10 @@ class WhatIf:
             for (name, old), new in zip(before.items(), after.values(), strict=True)
         }
         errors = {} if self.output_errors is None else {"output_error": list(self.output_errors)}
-        return {"overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by], **errors}
+        return {
+            "overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by],
+            "warnings": [warning for warning in self.changed.warnings if warning not in self.base.warnings], **errors,
+        }  # fmt: skip
 
 
 def whatif(

@@ -148,6 +148,7 @@ class _Run:
         total_energy = fsum(energy.values())
         dram = sum(operator.dram_bytes for operator in operators)
         macs = sum(operator.macs for operator in operators)
+        useful = macs - sum(operator.macs for operator in operators if operator.training_pass == "recompute")
         floor_seconds = graph_seconds(mapped, self.floor.bytes)
         off_chip = live_off_chip(mapped, self.schedule, self.lives)
         on_chip = live_on_chip(mapped, self.schedule)
@@ -178,7 +179,7 @@ class _Run:
             extra_bytes=dram - self.floor.bytes,
             roofline_s=max(floor_seconds.values(), default=0.0),
             bound_by=max(busy, key=lambda resource: busy[resource]) if busy else "wait",
-            mfu=2 * macs / (latency * peak_rate) if latency > 0 and peak_rate > 0 else 0.0,
+            mfu=2 * useful / (latency * peak_rate) if latency > 0 and peak_rate > 0 else 0.0,
             peak_memory_bytes=peak,
             fits=peak <= room,
             energy_by_component=energy,

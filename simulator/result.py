@@ -73,7 +73,8 @@ class Result:
 
     Attributes (beside the obvious):
         flops: 2 x dense MACs; ``executed_flops``: 2 x MACs issued; ``vector_ops``: elementwise operations beside them.
-        mfu: flops / (latency x dense peak of the format that carries most MACs).
+        mfu: flops / (latency x dense peak of the format that carries most MACs), without operators that training recomputes
+            (Chowdhery et al., arXiv 2204.02311, appendix B).
         roofline_s: lower bound of the graph's compulsory work at data-sheet rates.
         bound_by: the resource that is busy longest (``compute:sm``, ``memory:hbm``, ``launch``).
         dram_bytes: all off-chip bytes; ``compulsory_bytes`` and ``extra_bytes`` split them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +75,7 @@ def compare(what: tuple[str, ...], hardware: tuple[str, ...], overrides: tuple[s
         _show_measured(found, options["top"])
     else:
         _show(found, options["top"])
-        for result in results:
-            if not result.fits:
-                click.echo(f"  {result.model} does not fit in the memory of {result.hardware}")
+        _unfit(found["labels"], results)
     say_written(outputs)
 
 
@@ -133,6 +131,16 @@ def _show(found: Mapping[str, Any], top: int) -> None:
         heading("operators by time")
         cells_of = [(row["name"], *("" if time is None else format_quantity(time, "s") for time in row["time_s"])) for row in heaviest]
         table(("operator", *labels), cells_of)
+
+
+def _unfit(labels: Sequence[str], results: Sequence[Result]) -> None:
+    """Say which columns are of what their device cannot hold, and which of a design that its FPGA cannot."""
+    for label, result in zip(labels, results, strict=True):
+        if not result.fits:
+            click.echo(f"  {label}: {result.model} does not fit in the memory of {result.hardware}")
+        for part, (used, most) in result.resources.items():
+            if used > most:
+                click.echo(f"  {label}: the design does not fit the device: about {used:,} {part.upper()} of {most:,}")
 
 
 def _show_measured(found: Mapping[str, Any], top: int) -> None:

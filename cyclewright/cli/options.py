@@ -37,7 +37,8 @@ def _with(command: Command, sparsity: Callable[[Command], Command]) -> Command:
 
 
 def _sparsity(*, several: bool) -> Callable[[Command], Command]:
-    help_text = "Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1"
+    help_text = "Sparsity of the weights: 2:4, unstructured:0.5, block:4x1:0.3, or by layer: pointwise=unstructured:0.1; of --phase train "
+    help_text += "a method: bdwp-2:8 (forward and input gradients), sr-ste-2:8 (forward), sdgp-2:8 (gradients)"
     help_text += "; give it once per column." if several else "."
     return click.option("--sparsity", metavar="PATTERN", multiple=several, help=help_text)
 
@@ -69,9 +70,13 @@ _WORKLOAD = (
     click.option("--precision", metavar="NAME", help="Of --phase train: fp16-mixed (default), bf16-mixed, fp32, bf16 or fp16."),
     click.option("--gradients", metavar="FORMAT", help="Of --phase train: format of the weights' gradients. [default: that of compute]"),
     click.option(
-        "--recompute", metavar="WHAT", help="Of --phase train: none (default), or blocks: keep their inputs, make the rest again."
+        "--recompute", metavar="WHAT", help="Of --phase train: none (default), or blocks: keep the inputs of layers, make the rest again."
     ),
-    click.option("--frozen", metavar="PATTERNS", help="Of --phase train: weights that are not trained, such as 'layer1.*,conv1.*'."),
+    click.option(
+        "--frozen",
+        metavar="PATTERNS",
+        help="Of --phase train: weights that are not trained, such as 'layer1.*,conv1.*'; '!fc.*' freezes all but these.",
+    ),
     click.option("--attention", metavar="HOW", help="Of --phase train: flash (default: scores are made again) or split (they are kept)."),
     click.option("--lora", type=_COUNT, metavar="RANK", help="Of --phase train: train low-rank adapters, freeze all else."),
     click.option("--reduction", metavar="WHEN", help="Of --phase train: N:M weights are pregenerated (default) or made online."),

@@ -140,7 +140,7 @@ def _passes(document: Mapping[str, Any]) -> None:
         return
     heading("by pass")
     table(
-        ("pass", "time", "share", "MACs", "executed", "off-chip", "energy"),
+        ("pass", "time", "share", "MACs", "executed", "off-chip", "dynamic energy"),
         [
             (item.title, format_quantity(item.time_s, "s"), percent(item.share), format_count(item.macs), format_count(item.executed_macs),
              format_bytes(item.dram_bytes), format_quantity(item.energy_j, "J"))
@@ -154,6 +154,7 @@ def _passes(document: Mapping[str, Any]) -> None:
 
 def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     from cyclewright.metrics import format_bytes, format_count, format_metric, metric_value
+    from cyclewright.naming import things_of
     from cyclewright.plots.formatting import percent
 
     def text(name: str) -> str:
@@ -164,8 +165,8 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     energy = sorted(document["energy_by_component"].items(), key=lambda item: -item[1])
     parts = ", ".join(f"{name} {percent(joules / document['energy_j'])}" for name, joules in energy[:3]) if document["energy_j"] else ""
-    tokens = document["phase"] in ("decode", "prefill", "encode") or (document["phase"] == "train" and "tokens" in document["settings"])
-    things = "tokens" if tokens else "samples" if document["phase"] == "train" else "inferences"
+    things = things_of(document["phase"], document["settings"])
+    executed = "" if document["executed_flops"] == document["flops"] else f", {format_count(document['executed_flops'] // 2)}MACs executed"
     room = next((f" of {format_bytes(size)}" for size, off_chip in document["capacities"].values() if off_chip), "")
     held = f", weights {format_bytes(document['stored_weight_bytes'])}"
     if document["kv_cache_bytes"]:
@@ -175,7 +176,7 @@ def _headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("bound by", f"{document['bound_by']}"),
         ("roofline", f"{text('roofline_s')}, {text('roofline_share')} of it reached"),
         ("throughput", f"{text('throughput_per_s').removesuffix(' /s')} {things}/s"),
-        ("compute", f"{format_count(document['flops'])}FLOP in {format_count(document['macs'])}MACs, MFU {text('mfu')}"),
+        ("compute", f"{format_count(document['flops'])}FLOP in {format_count(document['macs'])}MACs{executed}, MFU {text('mfu')}"),
         ("energy", text("energy_j") + (f"   ({parts})" if parts else "")),
         ("mean power", text("power_w")),
         ("off-chip", f"{text('dram_bytes')}, {text('extra_bytes')} beyond compulsory"),

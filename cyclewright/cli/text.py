@@ -26,18 +26,11 @@ def heading(text: str) -> None:
 
 def title(document: Mapping[str, Any]) -> str:
     """Model, phase, sizes, format and device of a stored result, in one line."""
-    settings = document["settings"]
-    phase = document["phase"]
+    from cyclewright.naming import kinds_of, lengths_of
+
+    settings, phase = document["settings"], document["phase"]
     words = [phase] if phase and phase != "inference" else []
-    lengths = {name: settings[name] for name in ("batch", "context", "tokens") if settings.get(name)}
-    if phase == "decode" and lengths.get("tokens") == 1:
-        del lengths["tokens"]
-    if phase in ("prefill", "encode") and lengths.get("context") == lengths.get("tokens"):
-        lengths.pop("context", None)
-    words += [f"{name} {length}" for name, length in lengths.items()]
-    words += [str(settings[name]) for name in ("format", "sparsity") if settings.get(name)]
-    words += [f"{name.replace('_', ' ')} {settings[name]}" for name in ("stream", "delta", "keep_tokens", "lora") if settings.get(name)]
-    words += [str(settings[name]) for name in ("optimizer",) if settings.get(name)]
+    words += [*lengths_of(phase, settings), *kinds_of(settings)]
     return f"{document['model']} ({', '.join(words)}) on {document['hardware']}, {document['fidelity']}"
 
 

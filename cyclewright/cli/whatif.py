@@ -88,6 +88,8 @@ def _show_change(change: Mapping[str, Any]) -> None:
         click.echo(f"  output error of the largest layers on arrays {old}, then {new} (see `cyclewright precision`)")
     before, after = change["bound_by"]
     click.echo(f"  bound by {before}" + (f", then by {after}" if after != before else ", as before"))
+    for warning in change["warnings"]:
+        click.echo(f"  - {warning}")
 
 
 def _show_leaves(document: Mapping[str, Any], top: int) -> None:
