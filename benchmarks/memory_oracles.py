@@ -14,6 +14,8 @@ from ilp.cpsat import installed
 from ilp.downset import sweep
 from ilp.gap_model import solve_gaps
 from ilp.joint_model import solve_joint
+from ilp.order_model import free_pairs, order_bound
+from ilp.precedences import tightened
 from ilp.recount import recount
 from ilp.solver import Effort
 from ilp.timed_model import solve_timed
@@ -49,6 +51,14 @@ def main(problems: int) -> int:
         swept = sweep(problem, capacity, width=10**6)
         seconds["down-set program"] += time.perf_counter() - started
         wrong["down-set program"] += not (swept.complete and swept.extra_bytes == swept.bound_bytes == least)
+        started = time.perf_counter()
+        free = order_bound(problem, capacity).bound_bytes
+        wrong["order model"] += not free <= order_bound(problem, capacity, pairs=free_pairs(problem, 10**6)).bound_bytes == least
+        seconds["order model"] += time.perf_counter() - started
+        started = time.perf_counter()
+        tight = tightened(problem, capacity, least + 1)
+        seconds["precedences, then the down-set program"] += time.perf_counter() - started
+        wrong["precedences, then the down-set program"] += tight is None or sweep(tight, capacity, width=10**6).extra_bytes != least
         for name, call in methods(problem, capacity, swept.order).items():
             started = time.perf_counter()
             told = call()
