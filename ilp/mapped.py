@@ -232,8 +232,8 @@ class _BlockSolver:
         groups = _groups(_stays(holds, turn), turn, len(order))
         held, end = self.found.held, len(order) - 1
         lots = [
-            Lot(held[group[0][0]].bytes, tuple((max(first, 0), min(last, end)) for _, first, last in group), number < len(turn.wraps))
-            for number, group in enumerate(groups)
+            Lot(held[group[0][0]].bytes, tuple((max(first, 0), min(last, end)) for _, first, last in spans), firm)
+            for group, spans, firm in groups
         ]
         at = addresses(lots, rooms, self.capacity if self.capacity is not None else NO_LIMIT)
         if at is None:
@@ -247,7 +247,7 @@ class _BlockSolver:
         }
         writes = {(move.operator, held[item].name) for move in moves for item in bits(move.kept_writes)}
         residencies = []
-        for group, address in zip(groups, at, strict=True):
+        for (group, _, _), address in zip(groups, at, strict=True):
             for item, first, last in group:
                 if address is not None:
                     residencies.append(Residency(held[item].name, first, last, address, held[item].bytes))
@@ -298,13 +298,25 @@ def _stays(holds: Sequence[int], turn: Turn) -> list[tuple[int, int, int]]:
     return found
 
 
-def _groups(stays: Sequence[tuple[int, int, int]], turn: Turn, steps: int) -> list[list[tuple[int, int, int]]]:
-    """Residencies that need one address: what stays at the end of a round and what the next one begins with; else each its own."""
-    groups = []
+Stayed = tuple[int, int, int]
+"""Tensor, first step, last step."""
+
+
+def _groups(stays: Sequence[Stayed], turn: Turn, steps: int) -> list[tuple[list[Stayed], list[Stayed], bool]]:
+    """Residencies that need one address, over which stretches they need it, and whether they must have it.
+
+    What stays at the end of a round lies where the next one looks for it: both have one address if the one is gone when the other is
+    made. Else each has its own, and as they change places from round to round, both addresses are needed as long as either is there.
+    """
+    groups: list[tuple[list[Stayed], list[Stayed], bool]] = []
     done = set()
     for wrap, _ in turn.wraps:
         pair = [stay for stay in stays if (stay[0] == wrap.leaves and stay[2] == steps) or (stay[0] == wrap.enters and stay[1] < 0)]
-        groups.append(pair)
+        enters, leaves = min(pair, key=lambda stay: stay[1]), max(pair, key=lambda stay: stay[1])
+        if enters[2] < leaves[1] or wrap.leaves == wrap.enters:
+            groups.append((pair, pair, True))
+        else:
+            groups += [([enters], pair, True), ([leaves], pair, True)]
         done.update(pair)
-    groups.extend([stay] for stay in stays if stay not in done)
+    groups.extend(([stay], [stay], False) for stay in stays if stay not in done)
     return groups

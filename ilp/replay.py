@@ -142,7 +142,8 @@ class _Replay:
                 raise ContractError(f"the store of {tensor!r} is kept, which must outlive the run", where=item.operator)
 
     def _check_wraps(self) -> None:
-        """A tensor that is there when a round begins was left there by the round before, in the same place."""
+        """A tensor that is there when a round begins was left there by the round before: in the same place, or in one that the two change
+        with each other from round to round, so that both places must be free of others as long as either is there."""
         block, steps = self.block, len(self.plan.order)
         leavers = {stay.tensor: stay for stay in self.plan.residencies if stay.last >= steps}
         source = {inner: output for output, inner in block.carried}
@@ -151,9 +152,22 @@ class _Replay:
                 continue
             before = leavers.get(source.get(stay.tensor, stay.tensor))
             again = stay.tensor in source or stay.tensor in block.shared
-            if block.count < 2 or not again or before is None or (before.address, before.bytes) != (stay.address, stay.bytes):
+            if block.count < 2 or not again or before is None or before.bytes != stay.bytes or not self._handed_on(before, stay):
                 what = f"{stay.tensor!r} is taken to be on chip when a round begins, but no round leaves it there"
                 raise ContractError(what, where=block.name)
+
+    def _handed_on(self, leaves: Residency, enters: Residency) -> bool:
+        """Whether what one round leaves in its place is what the next one finds, be it that they change places."""
+        if leaves.address == enters.address:
+            return True
+        if leaves.tensor == enters.tensor:
+            return False
+        for stay in self.plan.residencies:
+            meets = stay.first <= enters.last or stay.last >= leaves.first
+            over = any(stay.address < one.address + one.bytes and one.address < stay.address + stay.bytes for one in (leaves, enters))
+            if meets and over and stay not in (leaves, enters):
+                return False
+        return True
 
     def _round(self, first: bool, last: bool) -> int:
         block, plan = self.block, self.plan

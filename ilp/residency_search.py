@@ -151,19 +151,13 @@ class Search:
     def _hand_over(self, turn: Turn) -> None:
         """Tensors held at both ends of a round, and what must be stored.
 
-        What a round begins with has the place of what it ends with, so it must be gone by then: ``marks`` are further bits of the set of
-        what is held, each there as long as its tensor stays from the beginning on.
+        What a round begins with may still be there when what it ends with is made: the two then change places from round to round.
         """
         self.entering = turn.entering
-        self.real = (1 << len(self.size)) - 1
-        self.marks: dict[int, int] = {}
         self.final = sum(1 << wrap.leaves for wrap, _ in turn.wraps)
         self.final_stored = self.start_stored = self.saved_last = 0
-        self.bars: dict[int, int] = {}
         for wrap, stored in turn.wraps:
             if wrap.leaves != wrap.enters:
-                self.marks[wrap.enters] = self.bars[wrap.leaves] = 1 << len(self.size)
-                self.size.append(0)
                 self.forced &= ~(1 << wrap.enters)
                 if stored:
                     self.start_stored |= 1 << wrap.enters
@@ -223,8 +217,7 @@ class Search:
 
     def sweep(self, *, fixed: bool, width: int, limit: int = NO_LIMIT) -> Swept:
         """The cheapest plan whose measure is below ``limit``; ``fixed``: in program order."""
-        begin = self.entering | sum(self.marks.values())
-        layer: dict[Key, tuple[int, Key | None, Move | None]] = {(0, begin, self.start_stored): (0, None, None)}
+        layer: dict[Key, tuple[int, Key | None, Move | None]] = {(0, self.entering, self.start_stored): (0, None, None)}
         layers = [layer]
         bound, cut = limit, False
         for _ in self.tasks:
@@ -258,10 +251,7 @@ class Search:
     def _step(self, key: Key, cost: int, task: int, into: dict[Key, tuple[int, Key | None, Move | None]], limit: int) -> None:
         """All that may follow ``key`` if ``task`` runs next."""
         done, held, stored = key
-        reads, makes = self.reads[task], self.makes[task]
-        kept_reads = reads & held
-        if any(makes >> leaves & 1 and held & mark for leaves, mark in self.bars.items()):
-            return
+        kept_reads = self.reads[task] & held
         fresh = sum(1 << item for item in bits(kept_reads & self.entering) if not self.most[item] & done)
         after = done | 1 << task
         live = self._alive(after)
@@ -278,21 +268,20 @@ class Search:
                     new = (after, kept, copies)
                     old = into.get(new)
                     if old is None or spent < old[0]:
-                        into[new] = (spent, key, Move(task, way, kept_reads, unstored, kept & self.real))
+                        into[new] = (spent, key, Move(task, way, kept_reads, unstored, kept))
                     break
 
     def _options(self, task: int, held: int, stored: int, live: int) -> list[tuple[int, int, int]]:
         """(held afterwards, stored afterwards, results not stored) for all that may be decided while ``task`` runs."""
         reads, makes, bit = self.reads[task], self.makes[task], 1 << task
-        marked = sum(mark for item, mark in self.marks.items() if reads >> item & 1) & held
-        found = [(held & ~reads & ~marked, stored & live, makes & ~live & ~self.forced)]
+        found = [(held & ~reads, stored & live, makes & ~live & ~self.forced)]
         for item in bits((reads | makes) & live):
             one = 1 << item
             forced = self.forced & one
             choices: list[tuple[int, int, int]] = []
             if not makes & one:
                 if held & one:
-                    choices.append((one | (self.marks.get(item, 0) & held), 0, 0))
+                    choices.append((one, 0, 0))
                     if forced or stored & one:
                         choices.append((0, 0, 0))
                 else:

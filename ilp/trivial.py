@@ -25,7 +25,8 @@ def trivial_schedule(mapped: MappedGraph) -> Schedule:
     A tensor stays on chip from its operator to its last use, or else to its next use, if at the first free address it fits below
     the largest working set in between (working sets take the top of the memory). Its place is reserved while its maker and its last
     user run.
-    A carried tensor stays for the next round under the same rule. Partitioned scratchpads keep nothing; on a GPU only an L2 does.
+    A carried tensor stays for the next round under the same rule, in two places that the old and the new one change with each other where
+    both are there at once; what all rounds read alike (a recurrent step's weights) stays where room is left. Partitioned scratchpads keep nothing; on a GPU only an L2 does.
 
     Raises:
         InfeasibleError: no alternative of an operator fits the on-chip memory; names the operator.
@@ -100,6 +101,7 @@ class _Greedy:
             for name, maker in sorted(self.life.made.items(), key=lambda item: item[1]):
                 if name not in wrapped:
                     self._keep(name, maker)
+            self._keep_shared()
         order = tuple(range(len(self.alternatives)))
         return BlockSchedule(order, chosen, tuple(self.residencies), frozenset(self.kept_reads), frozenset(self.kept_writes))
 
@@ -137,20 +139,51 @@ class _Greedy:
                 continue
             uses = [index for index, _, _ in self.life.reads.get(name, ())]
             maker, size = self.life.made[output], self.block.tensors[output].stored_bytes
-            if not uses or uses[-1] >= maker or name in self.life.made:
+            if not uses or name in self.life.made or self.block.tensors[name].stored_bytes != size:
                 continue
-            address = self._place([(maker, steps - 1), (0, uses[-1])], size)
-            if address is None:
+            places = self._handing(maker, uses[-1], size)
+            if places is None:
                 continue
-            for first, last in ((maker, steps - 1), (0, uses[-1])):
-                self._reserve(first, last, address, size)
-            self.residencies.append(Residency(output, maker, steps, address, size))
-            self.residencies.append(Residency(name, -1, uses[-1], address, size))
+            self.residencies.append(Residency(output, maker, steps, places[0], size))
+            self.residencies.append(Residency(name, -1, uses[-1], places[1], size))
             self._save_reads(output, range(maker + 1, steps))
             self._save_reads(name, range(steps))
             self.kept_writes.add((maker, output))
             done.add(output)
         return done
+
+    def _handing(self, maker: int, last: int, size: int) -> tuple[int, int] | None:
+        """Addresses, reserved, of what a round makes for the next one and of what it found: one place if the latter is last read before the
+        former is made, else two, which they change with each other from round to round."""
+        spans = [(maker, len(self.alternatives) - 1), (0, last)]
+        found: list[int] = []
+        before = list(self.placed)
+        for _ in range(1 if last < maker else 2):
+            address = self._place(spans, size)
+            if address is None:
+                self.placed = before
+                return None
+            found.append(address)
+            for first, end in spans:
+                self._reserve(first, end, address, size)
+        return found[0], found[-1]
+
+    def _keep_shared(self) -> None:
+        """Keep what all rounds read alike (the weights of a recurrent step) where there is room left for it beside everything else."""
+        if self.block.count < 2:
+            return
+        steps = len(self.alternatives)
+        self.placed = [(0, steps - 1, stay.address, stay.address + stay.bytes) for stay in self.residencies]
+        for name in self.block.shared:
+            tensor = self.block.tensors.get(name)
+            amounts = {nbytes for _, _, nbytes in self.life.reads.get(name, ())}
+            if tensor is None or name in self.life.writes or tensor.alias_of is not None or amounts != {tensor.stored_bytes}:
+                continue
+            address = self._place([(0, steps - 1)], tensor.stored_bytes)
+            if address is not None:
+                self._reserve(0, steps - 1, address, tensor.stored_bytes)
+                self.residencies.append(Residency(name, -1, steps, address, tensor.stored_bytes))
+                self._save_reads(name, range(steps))
 
     def _save_reads(self, name: str, steps: range) -> None:
         for index, tensor, _ in self.life.reads.get(name, ()):
