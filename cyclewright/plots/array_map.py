@@ -21,6 +21,7 @@ _FINEST = 2.5
 _SMALLEST_TILE = 12.0
 _MOST_LISTED = {True: 60, False: 24}
 """Layers in the legend of a wide and of a narrow figure; the others are grey."""
+NO_ARRAYS = "this hardware has no arrays that hold weights"
 _SEPARATE_CHIPS = 8
 """Chips that are set apart; of more, tiles follow each other."""
 
@@ -63,13 +64,10 @@ class Square:
 
 def array_map_scene(result: Result, *, width: float = 1080, heading: bool = True) -> Scene:
     """Lay out the map and the list of layers; a run on other hardware gives a scene that says so."""
-    top = 36.0 if heading else 4.0
-    scene = Scene(width, top + 34, f"Arrays by layer of {title(result)}")
-    if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
+    scene, top = begun(result, "Arrays by layer of", width, heading)
     found = read_arrays(result.in_memory)
     if found is None or not found.arrays:
-        scene.add(Text(12, top + 18, "this hardware has no arrays that hold weights", size=12, fill="muted"))
+        scene.add(Text(12, top + 18, NO_ARRAYS, size=12, fill="muted"))
         return scene
     wide = width > 600
     grid = grid_of(found, width - 24)
@@ -79,6 +77,15 @@ def array_map_scene(result: Result, *, width: float = 1080, heading: bool = True
     y = _map(scene, found, grid, listed, y + 14)
     scene.height = _legend(scene, found, listed, y + 20, 3 if wide else 1) + 12
     return scene
+
+
+def begun(result: Result, words: str, width: float, heading: bool) -> tuple[Scene, float]:
+    """A figure of a run with its title, if there is to be a heading, and where the rest begins; as high as one line that says why not."""
+    top = 36.0 if heading else 4.0
+    scene = Scene(width, top + 34, f"{words} {title(result)}")
+    if heading:
+        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
+    return scene, top
 
 
 def grid_of(found: Arrays, room: float) -> Grid:

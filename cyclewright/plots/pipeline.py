@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from cyclewright.arrays import Arrays, read_arrays
-from cyclewright.plots.array_map import layer_colour
+from cyclewright.plots.array_map import NO_ARRAYS, begun, layer_colour
 from cyclewright.plots.array_wording import pace_of
 from cyclewright.plots.axis import CutAxis, cut_axis, time_ticks
 from cyclewright.plots.formatting import count, percent, seconds, si
 from cyclewright.plots.scene import Path, Rect, Scene, Text, shorten, text_width
-from cyclewright.plots.wording import title
 from simulator.result import OperatorResult, Result, Span
 
 _ROW = 16.0
@@ -122,14 +121,11 @@ def _joined(rows: list[Row]) -> Row:
 
 def pipeline_scene(result: Result, *, width: float = 1080, heading: bool = True) -> Scene:
     """Lay out the timeline of layers; a run without arrays, or stored without a timeline, gives a scene that says so."""
-    top = 36.0 if heading else 4.0
-    scene = Scene(width, top + 34, f"When each layer works, for {title(result)}")
-    if heading:
-        scene.add(Text(12, 22, shorten(title(result), 14, width - 24, bold=True), size=14, bold=True))
+    scene, top = begun(result, "When each layer works, for", width, heading)
     found = read_arrays(result.in_memory)
     rows = rows_of(result, found) if found is not None and result.clock_hz > 0 else []
     if found is None or not rows:
-        missing = "this hardware has no arrays that hold weights" if found is None else "this run was stored without a timeline"
+        missing = NO_ARRAYS if found is None else "this run was stored without a timeline"
         scene.add(Text(12, top + 18, missing, size=12, fill="muted"))
         return scene
     y = _told(scene, result, found, top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hwspecs.vocabulary.errors import InvalidInput, UnknownNameError
 from simulator.result import Result, Span
 from simulator.stored import to_document
 from tests.cyclewright.sample_documents import sample_result
-from tests.cyclewright.test_plots import _boxes
+from tests.cyclewright.test_plots import check_texts
 
 
 def layer(name: str, rows: int, columns: int, size: tuple[int, int], each: int = 2, **more: Any) -> Layer:
@@ -176,13 +176,7 @@ def test_no_text_covers_another_or_leaves_the_picture(piped: Result, width: int)
     scenes += [pipeline_scene(piped, width=width), timeline_scene(piped, width=width), parts_scene(piped, width=width)]
     scenes += [parts_scene([piped, sample_result(12)], width=width), parts_scene([piped] * 7, width=width)]
     for scene in scenes:
-        boxes = _boxes([shape for shape in scene.shapes if isinstance(shape, Text)])
-        for name, box in boxes:
-            assert box.left >= -0.5, name
-            assert box.right <= scene.width + 0.5, name
-            assert box.bottom <= scene.height + 0.5, name
-        for (one, first), (other, second) in combinations(boxes, 2):
-            assert not first.overlaps(second), f"{one!r} covers {other!r} in {scene.description}"
+        check_texts(scene)
 
 
 def test_layers_side_by_side_start_and_end_as_the_timeline_says_and_are_busy_as_long_as_their_arrays(piped: Result) -> None:

@@ -48,6 +48,17 @@ def _boxes(texts: list[Text]) -> list[tuple[str, Box]]:
     return boxes
 
 
+def check_texts(scene: Scene) -> None:
+    """Every text lies in the picture, and none covers another."""
+    boxes = _boxes([text for text in _texts(scene) if not text.rotate])
+    for name, box in boxes:
+        assert box.left >= -0.5, name
+        assert box.right <= scene.width + 0.5, name
+        assert box.bottom <= scene.height + 0.5, name
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not first.overlaps(second), f"{one!r} covers {other!r} in {scene.description}"
+
+
 @pytest.mark.parametrize("operators", SIZES)
 @pytest.mark.parametrize("width", [1080, 360])
 def test_no_text_of_a_figure_covers_another_or_leaves_the_picture(operators: int, width: int) -> None:
@@ -58,13 +69,7 @@ def test_no_text_of_a_figure_covers_another_or_leaves_the_picture(operators: int
         stalls_scene(result, width=width), course_scene(result, width=width),
     ]  # fmt: skip
     for scene in scenes:
-        boxes = _boxes([text for text in _texts(scene) if not text.rotate])
-        for name, box in boxes:
-            assert box.left >= -0.5, name
-            assert box.right <= scene.width + 0.5, name
-            assert box.bottom <= scene.height + 0.5, name
-        for (one, first), (other, second) in combinations(boxes, 2):
-            assert not first.overlaps(second), f"{one!r} covers {other!r} in {scene.description}"
+        check_texts(scene)
 
 
 def test_a_dot_sits_where_its_numbers_say() -> None:
