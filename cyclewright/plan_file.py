@@ -65,19 +65,19 @@ def document_of(scheduled: Scheduled) -> dict[str, Any]:
         "effort": dict(answer.effort),
         "budgets": known,
         "baselines": rows,
-        "joined": _joined(scheduled),
+        "joined": None if answer.plan is None else joined_of(scheduled.problem, answer.plan),
         "settings": dict(scheduled.settings),
         "plan": _plan_document(scheduled),
     }
 
 
-def _joined(scheduled: Scheduled) -> dict[str, int] | None:
+def joined_of(problem: Problem, plan: Plan) -> dict[str, int] | None:
     """How many joined tensors lie in one piece, where joins are views."""
     from ilp.moves import side_by_side
 
-    if not scheduled.problem.views or scheduled.answer.plan is None:
+    if not problem.views:
         return None
-    whole, of = side_by_side(scheduled.problem, scheduled.answer.plan)
+    whole, of = side_by_side(problem, plan)
     return {"tensors": of, "in_one_piece": whole}
 
 
@@ -199,6 +199,10 @@ def replay(path: str | Path, model: str | None = None) -> Replayed:
         raise InvalidInput(f"the plan does not hold: {error.where}: {error.what}", where=where, hint="make it again") from error
     if extra != document.get("extra_bytes"):
         what = f"the plan moves {extra} extra bytes and states {document.get('extra_bytes')}"
+        raise InvalidInput(what, where=where, hint="make it again")
+    joined, stated = joined_of(problem, plan), document.get("joined")
+    if stated is not None and stated != joined:
+        what = f"the plan states that {stated} joined tensors lie in one piece, and has {joined}"
         raise InvalidInput(what, where=where, hint="make it again")
     return Replayed(document, extra, all(stay.address >= 0 for stay in plan.stays) and _private_placed(problem, plan))
 

@@ -199,9 +199,11 @@ def _solved(
 ) -> Answer:
     """The placed answer; from the budgets alone where the scratchpad is as large as M_P; never worse than a baseline with addresses."""
     from ilp.optimum import optimum
+    from ilp.placement_views import side_by_side_addresses
 
     if known is not None and capacity >= known.m_p_bytes and effort["method"] is None:
-        return Answer(known.plan, 0, 0, "minimum-peak order, placed", placed=True, stopped="interrupted" if known.interrupted else "")
+        plan = side_by_side_addresses(problem, known.plan, capacity)
+        return Answer(plan, 0, 0, "minimum-peak order, placed", placed=True, stopped="interrupted" if known.interrupted else "")
     if known is not None and known.interrupted:
         return _simplest(problem, capacity, known)
     asked = {key: value for key, value in {**effort, "seconds": schemes.clock.left()}.items() if value is not None}

@@ -11,6 +11,7 @@ from ilp.atomic import least_capacity
 from ilp.baselines import Scheme, baselines
 from ilp.placement import placed
 from ilp.placement_repair import mended
+from ilp.placement_views import side_by_side_addresses
 from ilp.problem import Answer, Plan, Problem
 from ilp.recount import recount
 from ilp.solve import STATES, Progress, solve
@@ -91,6 +92,8 @@ def optimum(
         if placing and not best.placed:
             best = _placed(job, answer, quick=True)
         return replace(best, stopped="interrupted")
+    if placing and best.plan is not None:
+        best = replace(best, plan=side_by_side_addresses(problem, best.plan, capacity, over=job.over))
     late = not best.proven and not best.stopped and job.over()
     return replace(best, stopped="time limit") if late else best
 

@@ -76,7 +76,7 @@ class Problem:
         overwrites: (operator, item read, item written) of equal size: the result takes the operand's place, which dies there in every
             order. The operator's ``Way.bytes`` counts the place once, so both must have one address at that step.
         views: items (in order, two or more) that operators read as one tensor: its parts, which nobody joins. Only if they lie side by
-            side is the joined tensor there; plans do not promise it, ``ilp.views`` says where it holds.
+            side is the joined tensor there; plans do not promise it, ``ilp.moves`` says where it holds.
     """
 
     name: str
