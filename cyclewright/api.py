@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FIDELITIES = ("roofline", "tile", "cycle")
-SEARCHES = ("estimate", "play")
+SEARCHES = ("auto", "estimate", "play")
 SCHEDULES = ("trivial", "optimal", "fastest")
 Overrides = Sequence[str] | Mapping[str, object]
 
@@ -50,7 +50,7 @@ class Prepared:
         hardware_source: name or path that the device was loaded from; None if the caller gave a ``Hardware``.
         overrides: the caller's changes of the spec: dotted path to text with a unit or SI number.
         load_s: seconds that loading took.
-        search: ``estimate`` or ``play``, ``schedule``: ``trivial``, ``optimal`` or ``fastest``, as in ``run``.
+        search: ``auto``, ``estimate`` or ``play``, ``schedule``: ``trivial``, ``optimal`` or ``fastest``, as in ``run``.
         asked: what the caller gave, for the command that makes the run again; defaults are left out, ``model`` and ``hardware`` are
             None where the caller gave an object.
     """
@@ -62,7 +62,7 @@ class Prepared:
     fidelity: str
     model_source: str
     load_s: float
-    search: str = "estimate"
+    search: str = "auto"
     asked: Mapping[str, object] = dataclasses.field(default_factory=dict)
     schedule: str = "trivial"
 
@@ -93,7 +93,7 @@ def run(
     unknown_op: str = "refuse",
     interval: bool = False,
     accounting: str | None = None,
-    search: str = "estimate",
+    search: str = "auto",
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
@@ -126,7 +126,8 @@ def run(
         accounting: ``scalesim:calc`` or ``scalesim:user``: also count as SCALE-Sim does and fill ``Result.scalesim``
             (systolic arrays with a split scratchpad; the other numbers stay as they are).
         search: ``estimate`` takes each operator's mapping by the mapper's ranking; ``play`` plays the mappings that it kept, fused chains
-            and branches side by side, and takes what runs fastest (slower to answer, never slower in the answer than layer by layer).
+            and branches side by side, and takes what runs fastest (slower to answer, never slower in the answer than layer by layer);
+            ``auto`` plays where layers have arrays of their own and run as a pipeline (crossbars), and else takes the ranking.
         stream: ``hop=4`` or ``window=16,hop=4,axis=2``: one step on overlapping windows, old frames in ring buffers.
         delta: share of the activations that change from frame to frame: a number, a mapping of layers to numbers, or the path of a YAML
             file with one; layers keep their sums and work on what changed.
@@ -183,7 +184,7 @@ def prepare(
     overrides: Overrides = (),
     dims: Mapping[str, int] | None = None,
     unknown_op: str = "refuse",
-    search: str = "estimate",
+    search: str = "auto",
     stream: str | None = None,
     delta: str | float | Mapping[str, float] | None = None,
     keep_tokens: str | float | Mapping[int, float] | None = None,
@@ -254,7 +255,7 @@ def prepare(
         "batch": 1,
         "unknown_op": "refuse",
         "fidelity": "tile",
-        "search": "estimate",
+        "search": "auto",
         "schedule": "trivial",
         "dims": {},
         "overrides": {},
@@ -311,7 +312,7 @@ def plan(prepared: Prepared, hardware: Hardware | None = None) -> Plan:
     start = time.perf_counter()
     mapped = map_graph(prepared.graph, hardware or prepared.hardware)
     middle = time.perf_counter()
-    if prepared.search == "play":
+    if prepared.search == "play" or (prepared.search == "auto" and mapped.in_memory is not None):
         from simulator import search
 
         found = search(mapped, fidelity=prepared.fidelity)

@@ -26,7 +26,8 @@ def trivial_schedule(mapped: MappedGraph) -> Schedule:
     the largest working set in between (working sets take the top of the memory). Its place is reserved while its maker and its last
     user run.
     A carried tensor stays for the next round under the same rule, in two places that the old and the new one change with each other where
-    both are there at once; what all rounds read alike (a recurrent step's weights) stays where room is left. Partitioned scratchpads keep nothing; on a GPU only an L2 does.
+    both are there at once; what all rounds read alike (a recurrent step's weights) stays where room is left. Partitioned scratchpads keep
+    nothing; on a GPU only an L2 does.
 
     Raises:
         InfeasibleError: no alternative of an operator fits the on-chip memory; names the operator.

@@ -88,9 +88,10 @@ _WORKLOAD = (
     click.option(
         "--search",
         metavar="HOW",
-        default="estimate",
+        default="auto",
         show_default=True,
-        help="Mappings: estimate (the mapper's ranking), or play (play alternatives, fused chains and side-by-side branches).",
+        help="Mappings: estimate (the mapper's ranking), play (alternatives, fused chains, side-by-side branches and layers), or auto: "
+        "play on crossbars, whose layers run side by side, else estimate.",
     ),
     click.option(
         "--schedule",
