@@ -8,7 +8,7 @@ simpler scheme moves on top of it is what its order, its rule of replacement and
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import cyclewright as cw
 
@@ -30,6 +30,9 @@ def curve(model: str, settings: dict) -> list[cw.Scheduled]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", metavar="FILE.svg", help="picture to write")
+    path = parser.parse_args().file
     curves = {}
     for model, settings in NETWORKS.items():
         curves[model] = curve(model, settings)
@@ -39,8 +42,8 @@ def main() -> None:
             others = {row.name: row.extra_bytes for row in found.baselines}
             row = "  ".join(f"{others[name]:>36,}" for name in SCHEMES)
             print(f"  {found.scratchpad_bytes:>12,}  {found.extra_bytes:>12,}  {found.lower_bound_bytes:>12,}  {row}")
-    if len(sys.argv) > 1:
-        draw(curves, sys.argv[1])
+    if path:
+        draw(curves, path)
 
 
 def first_mib(found: list[cw.Scheduled]) -> str:
