@@ -40,6 +40,10 @@ FIDELITIES = ("roofline", "tile", "cycle")
 SEARCHES = ("auto", "estimate", "play")
 SCHEDULES = ("trivial", "optimal", "fastest")
 Overrides = Sequence[str] | Mapping[str, object]
+_DEFAULTS: dict[str, object] = {
+    "batch": 1, "unknown_op": "refuse", "fidelity": "tile", "search": "auto", "schedule": "trivial", "dims": {}, "overrides": {},
+}  # fmt: skip
+"""Of the options that are None by default, None; an option that has its default is left out of ``Prepared.asked``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,17 +161,24 @@ def run(
     asked = {**prepared.asked, "interval": interval} | ({"accounting": accounting} if accounting else {})
     result = dataclasses.replace(result, meta={**result.meta, "asked": asked})
     if counted is not None:
-        timings = {**dict(result.meta["timings_s"]), "accounting": accounting_s}  # type: ignore[call-overload]
-        result = dataclasses.replace(result, scalesim=counted, meta={**result.meta, "timings_s": timings})
-    if not interval:
-        return result
+        result = dataclasses.replace(_timed(result, "accounting", accounting_s), scalesim=counted)
+    return _bounded(prepared, planned, result) if interval else result
+
+
+def _timed(result: Result, name: str, seconds: float) -> Result:
+    """The result with one more timing of the tool itself."""
+    timings = {**dict(result.meta["timings_s"]), name: seconds}  # type: ignore[call-overload]
+    return dataclasses.replace(result, meta={**result.meta, "timings_s": timings})
+
+
+def _bounded(prepared: Prepared, planned: Plan, result: Result) -> Result:
+    """The result with the range that its metrics take over the assumed numbers of the spec."""
     from cyclewright.interval import interval_of
 
     start = time.perf_counter()
     bounds, notes = interval_of(prepared, planned, result)
-    timings = {**dict(result.meta["timings_s"]), "interval": time.perf_counter() - start}  # type: ignore[call-overload]
-    meta = {**result.meta, "timings_s": timings}
-    return dataclasses.replace(result, interval=bounds, warnings=(*result.warnings, *notes), meta=meta)
+    timed = _timed(result, "interval", time.perf_counter() - start)
+    return dataclasses.replace(timed, interval=bounds, warnings=(*result.warnings, *notes))
 
 
 def prepare(
@@ -199,69 +210,67 @@ def prepare(
     reduction: str | None = None,
 ) -> Prepared:
     """Check the arguments and load model and device; arguments as in ``run``."""
-    if fidelity not in FIDELITIES:
-        raise ArgumentError(f"unknown fidelity {fidelity!r}", where="fidelity", hint=did_you_mean(fidelity, FIDELITIES))
-    if search not in SEARCHES:
-        raise ArgumentError(f"unknown search {search!r}", where="search", hint=did_you_mean(search, SEARCHES))
-    if schedule not in SCHEDULES:
-        raise ArgumentError(f"unknown schedule {schedule!r}", where="schedule", hint=did_you_mean(schedule, SCHEDULES))
-    for name, value in (("batch", batch), ("context", context), ("tokens", tokens)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
-    texts = (
-        ("phase", phase),
-        ("format", format),
-        ("sparsity", sparsity),
-        ("stream", stream),
-        ("delta", delta),
-        ("keep_tokens", keep_tokens),
-    )
-    for name, text in texts:
-        if text == "":
-            raise ArgumentError(f"{name} is empty", where=name, hint="leave it out for the default")
+    loading: dict[str, Any] = {
+        "phase": phase, "batch": batch, "context": context, "tokens": tokens, "format": format, "sparsity": sparsity,
+        "dims": dict(dims or {}), "unknown_op": unknown_op,
+    }  # fmt: skip
+    choices = {"fidelity": fidelity, "search": search, "schedule": schedule}
+    reused = _given(stream=stream, delta=delta, keep_tokens=keep_tokens)
+    steps = _given(
+        optimizer=optimizer, precision=precision, gradients=gradients, recompute=recompute, frozen=frozen, attention=attention, lora=lora,
+        reduction=reduction,
+    )  # fmt: skip
+    _check(choices, {**loading, **reused})
     changes = overrides_of(overrides)
     start = time.perf_counter()
-    if isinstance(hardware, Hardware):
-        if changes:
-            raise ArgumentError("a loaded Hardware takes no overrides", where="overrides", hint="give its name or path instead")
-        device, source = hardware, None
-    else:
-        source = str(hardware)
-        device = load_hardware(source, changes)
-    reused: dict[str, Any] = {"stream": stream, "delta": delta, "keep_tokens": keep_tokens}
-    reused = {name: value for name, value in reused.items() if value is not None}
-    steps: dict[str, object] = {
-        "optimizer": optimizer, "precision": precision, "gradients": gradients, "recompute": recompute, "frozen": frozen,
-        "attention": attention, "lora": lora, "reduction": reduction,
-    }  # fmt: skip
-    steps = {name: value for name, value in steps.items() if value is not None}
-    if isinstance(model, OperatorGraph):
-        if steps:
-            name = next(iter(steps))
-            raise ArgumentError(f"{name} does not apply to a graph", where=name, hint="apply workloads.training_step to it, or give a name")
-        graph = _reusing(model, reused) if reused else model
-    else:
-        graph = load_model(
-            str(model), phase=phase, batch=batch, context=context, tokens=tokens, format=format, sparsity=sparsity, dims=dims,
-            unknown_op=unknown_op, default_format=device.default_format, training=steps or None, **reused,
-        )  # fmt: skip
+    device, source = _device(hardware, changes)
+    graph = _graph(model, device, loading, reused, steps)
+    load_s = time.perf_counter() - start
     name = graph.name if isinstance(model, OperatorGraph) else str(model)
-    asked: dict[str, object] = {
-        "model": None if isinstance(model, OperatorGraph) else name, "hardware": source, "phase": phase, "batch": batch, "context": context,
-        "tokens": tokens, "format": format, "sparsity": sparsity, "dims": dict(dims or {}), "unknown_op": unknown_op, "fidelity": fidelity,
-        "search": search, "schedule": schedule, "overrides": {path: str(value) for path, value in changes.items()}, **reused, **steps,
-    }  # fmt: skip
-    defaults = {
-        "batch": 1,
-        "unknown_op": "refuse",
-        "fidelity": "tile",
-        "search": "auto",
-        "schedule": "trivial",
-        "dims": {},
-        "overrides": {},
-    }
-    given = {key: value for key, value in asked.items() if key in ("model", "hardware") or value != defaults.get(key)}
-    return Prepared(graph, device, source, changes, fidelity, name, time.perf_counter() - start, search, given, schedule)
+    told = {"overrides": {path: str(value) for path, value in changes.items()}, **reused, **steps}
+    asked = {key: value for key, value in {**loading, **choices, **told}.items() if value != _DEFAULTS.get(key)}
+    asked = {"model": None if isinstance(model, OperatorGraph) else name, "hardware": source, **asked}
+    return Prepared(graph, device, source, changes, fidelity, name, load_s, search, asked, schedule)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check(choices: Mapping[str, str], options: Mapping[str, Any]) -> None:
+    """Refuse what is out of range before anything is loaded."""
+    for name, known in (("fidelity", FIDELITIES), ("search", SEARCHES), ("schedule", SCHEDULES)):
+        if choices[name] not in known:
+            raise ArgumentError(f"unknown {name} {choices[name]!r}", where=name, hint=did_you_mean(choices[name], known))
+    for name in ("batch", "context", "tokens"):
+        value = options[name]
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ArgumentError(f"{name} is {value!r}", where=name, hint="give a whole number of at least 1")
+    for name in ("phase", "format", "sparsity", "stream", "delta", "keep_tokens"):
+        if options.get(name) == "":
+            raise ArgumentError(f"{name} is empty", where=name, hint="leave it out for the default")
+
+
+def _device(hardware: str | Path | Hardware, changes: Mapping[str, object]) -> tuple[Hardware, str | None]:
+    """The device, and the name or path that it was loaded from."""
+    if not isinstance(hardware, Hardware):
+        return load_hardware(str(hardware), changes), str(hardware)
+    if changes:
+        raise ArgumentError("a loaded Hardware takes no overrides", where="overrides", hint="give its name or path instead")
+    return hardware, None
+
+
+def _graph(
+    model: str | Path | OperatorGraph, device: Hardware, loading: Mapping[str, Any], reused: Mapping[str, Any], steps: Mapping[str, Any]
+) -> OperatorGraph:
+    """The operator graph; a graph that is given is changed by the passes of ``reused`` alone."""
+    if not isinstance(model, OperatorGraph):
+        return load_model(str(model), default_format=device.default_format, training=dict(steps) or None, **{**loading, **reused})
+    if steps:
+        name = next(iter(steps))
+        raise ArgumentError(f"{name} does not apply to a graph", where=name, hint="apply workloads.training_step to it, or give a name")
+    return _reusing(model, reused) if reused else model
 
 
 def _reusing(graph: OperatorGraph, reused: Mapping[str, Any]) -> OperatorGraph:
