@@ -6,7 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hwspecs.vocabulary.errors import ModelError
 from hwspecs.vocabulary.functions import OPERATIONS
 from tests.workloads.onnx_files import node, write, zeros
 from tests.workloads.training_oracle import check_gradients
@@ -225,3 +228,32 @@ def test_local_response_normalization_trains(tmp_path):
     step = training(load_model(write(tmp_path, nodes, {"x": [2, 8, 6, 6]}, "y", {"w": zeros(8, 8, 1, 1)}), fuse=False))
     back = next(found for found in step.nodes if found.attributes.get("norm") == "lrn" and found.attributes["pass"] == "BP")
     assert back.vector_ops == 2 * 8 * 36 * (2 * 5 + 21)
+
+
+@given(st.data(), st.integers(3, 9), st.sampled_from(("none", "blocks")))
+@settings(max_examples=40, deadline=None)
+def test_random_graphs(data, size, recompute):
+    """Products, norms, activations and sums over whatever came before, some weights shared or frozen: every gradient that is left."""
+    builder = GraphBuilder("random", "fp32")
+    made = [builder.gemm(builder.input("x", (3, 4)), builder.weight("w", (4, 4)), "first")]
+    weights = ["w"]
+    for place in range(size):
+        kind = data.draw(st.sampled_from(("product", "shared", "norm", "add", "mul", "tanh", "softmax")))
+        x, y = (data.draw(st.sampled_from(made[-4:])) for _ in range(2))
+        name = f"{kind}{place}"
+        if kind in ("product", "shared"):
+            weight = builder.weight(f"w{place}", (4, 4)) if kind == "product" else data.draw(st.sampled_from(weights))
+            weights.append(weight)
+            made.append(builder.gemm(x, weight, name))
+        elif kind == "norm":
+            made.append(builder.norm("rmsnorm", x, name, weight=builder.weight(f"g{place}", (4,))))
+        elif kind in ("add", "mul"):
+            made.append(builder.elementwise(kind, (x, y), name))
+        else:
+            made.append(builder.softmax(x, name) if kind == "softmax" else builder.elementwise(kind, (x,), name))
+    builder.output(builder.elementwise("tanh", (made[-1],), "out"))
+    frozen = data.draw(st.sets(st.sampled_from(weights[1:]))) if len(weights) > 1 else set()
+    try:
+        check_gradients(builder.build(), recompute=recompute, frozen=tuple(frozen), probes=2)
+    except ModelError as error:  # what is drawn last may lean on frozen weights alone
+        assert "no output depends" in str(error)
