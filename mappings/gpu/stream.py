@@ -24,9 +24,15 @@ _BYTES_PER_CTA = 16384
 
 
 def stream_class(operator: Operator) -> str:
-    """``rowwise`` (norms, softmax: several passes over a row), ``activation`` (many operations per point) or ``elementwise``."""
+    """``rowwise`` (norms, softmax: several passes over a row), ``activation`` (many operations per point) or ``elementwise``.
+
+    An optimizer's step is elementwise whatever it computes: whole tensors of independent values in order, as the rows of that class, while
+    those of activations pair two halves of a row. No measured rows of optimizers are at hand.
+    """
     if operator.kind in ("norm", "softmax"):
         return ROWWISE
+    if operator.kind == "update":
+        return ELEMENTWISE
     return ACTIVATION if max((nest.vector_ops for nest in operator.nests), default=0) > CHEAP_OPS else ELEMENTWISE
 
 
