@@ -25,6 +25,7 @@ Examples:
   cyclewright run alexnet.csv --hw systolic-array --accounting scalesim:calc
   cyclewright run deit-s-16 --hw edge-npu --keep-tokens merge:13
   cyclewright run tc-resnet8 --hw edge-npu --stream hop=8 --delta 0.1
+  cyclewright run resnet50 --hw nvidia-h100-sxm --phase train --batch 64 --sparsity bdwp-2:4
   cyclewright run resnet50 --hw isaac --plot pipeline -o layers.svg
 
 MODEL is a name of `cyclewright models`, gemm:MxNxK, conv:..., attention:..., a path to an ONNX file, to a Hugging Face config.json, or to a
