@@ -20,8 +20,8 @@ CUTS = (128, 32, 8)
 """Where addresses cost extra bytes, plans for a scratchpad that is smaller by one part in so many are tried in turn."""
 PLACEMENTS = 400_000
 """Placements that the search for addresses may try for a plan as it is: seconds."""
-SOLVING = 0.8
-"""Part of the wall-clock limit after which the solver stops, so that addresses are found within the limit too."""
+RESERVE = (0.2, 6.0)
+"""What a wall-clock limit leaves for addresses and baselines: this part of it, and so many seconds at most."""
 LESS = 4
 """The search for a plan in less scratchpad may look at one state for so many that the first may look at."""
 
@@ -78,7 +78,9 @@ def optimum(
     asked = dict(effort or {})
     seconds = asked.pop("seconds", None)
     job = _Job(problem, capacity, asked, progress, None if seconds is None else time.monotonic() + seconds)
-    answer = solve(problem, capacity, progress=progress, **{**asked, "seconds": job.left(SOLVING if placing else 1.0)})
+    part, most = RESERVE
+    limit = None if seconds is None else seconds - min(part * seconds, most) * placing
+    answer = solve(problem, capacity, progress=progress, **{**asked, "seconds": limit})
     if answer.plan is None:
         simple = baselines(problem, capacity, {"program": tuple(range(len(problem.tasks)))}, [("program", "belady", "none")])[0]
         answer = replace(answer, plan=simple.plan, extra_bytes=simple.extra_bytes, method=f"{simple.name}: the search found none")
