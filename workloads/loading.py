@@ -104,44 +104,10 @@ def load_model(
         _refuse_in_training(stream=stream, delta=delta, keep_tokens=keep_tokens, format=format)
     elif training:
         raise ArgumentError(f"{next(iter(training))} is an option of training", where=next(iter(training)), hint="give phase train too")
-    from workloads.passes import parse_policy
-    from workloads.zoo.cnn import NATIVE_FORMAT, SEQUENCES, network
-
     wanted = None if train else format or default_format
-    plain = wanted if wanted in format_names() else None
-    base = plain or (parse_policy(wanted).other.name if wanted else None)
-    kind, colon, _ = name_or_path.partition(":")
-    if (network_of := network(name_or_path, tokens, train=train) or _reservoirs(name_or_path)) is not None:
-        _refuse(name_or_path, phase, tokens=None if name_or_path in SEQUENCES else tokens, context=context, dims=dims)
-        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= _MOST_TOKENS):
-            raise ArgumentError(f"tokens is {tokens!r}", where="tokens", hint=f"it must be a whole number from 1 to {_MOST_TOKENS}")
-        graph = network_of(batch, base or NATIVE_FORMAT)
-        wanted = None if plain else wanted
-    elif colon and kind in SYNTAX:
-        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims, batch=batch if batch != 1 else None)
-        graph = single_operator(name_or_path, base or "bf16")
-        wanted = None if plain else wanted
-    elif name_or_path.lower().endswith(".csv"):
-        _refuse(name_or_path, phase, tokens=tokens, context=context, dims=dims)
-        if batch != 1:
-            raise ArgumentError(f"batch is {batch}", where="batch", hint="a SCALE-Sim topology is one image: leave the batch out")
-        if train:
-            hint = "write the network as an ONNX file"
-            raise ArgumentError("a SCALE-Sim topology does not say what flows between its layers", where="phase", hint=hint)
-        from workloads.scalesim_csv import read_topology
-
-        graph = read_topology(name_or_path, base or "int8")
-        wanted = None if plain else wanted
-    elif (config := _transformer(name_or_path)) is not None:
-        _refuse(name_or_path, None, dims=dims)
-        graph = _transformer_graph(config, phase, batch, tokens, context)
-        wanted = format if config.weight_format else wanted
-    else:
-        _refuse(name_or_path, phase, tokens=tokens, context=context)
-        from workloads.onnx_import import import_onnx
-
-        graph = import_onnx(name_or_path, dims=dims, batch=batch, unknown_op=unknown_op)
-        wanted = format if _states_quantization(graph) else wanted
+    asked = _Asked(name_or_path, phase, batch, context, tokens, dims, unknown_op, train)
+    graph, stated = _read(asked, wanted)
+    wanted = {"as asked": wanted, "applied": None, "own": format}[stated]
     if train:
         from workloads.training_step import training_step
 
@@ -152,6 +118,73 @@ def load_model(
     from workloads.passes import reuse
 
     return reuse(graph, stream=stream, delta=delta, keep_tokens=keep_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments of ``load_model`` that say which graph is meant."""
+
+    name: str
+    phase: str | None
+    batch: int
+    context: int | None
+    tokens: int | None
+    dims: Mapping[str, int] | None
+    unknown_op: str
+    train: bool
+
+    def refuse(self, *names: str, phase: bool = True) -> None:
+        """Raise where one of these, or (``phase``) a phase that only transformers have, is given."""
+        _refuse(self.name, self.phase if phase else None, **{name: getattr(self, name) for name in names})
+
+
+def _read(asked: _Asked, wanted: str | None) -> tuple[OperatorGraph, str]:
+    """The graph of a name or file, and what becomes of ``wanted``.
+
+    Returns:
+        (graph, ``applied``: it has that format already; ``own``: it states a quantization of its own, which only a format that was asked
+        for replaces; ``as asked``: it is still to be quantized).
+    """
+    from workloads.passes import parse_policy
+    from workloads.zoo.cnn import NATIVE_FORMAT, SEQUENCES, network
+
+    plain = wanted if wanted in format_names() else None
+    base = plain or (parse_policy(wanted).other.name if wanted else None)
+    stated = "applied" if plain else "as asked"
+    kind, colon, _ = asked.name.partition(":")
+    if (network_of := network(asked.name, asked.tokens, train=asked.train) or _reservoirs(asked.name)) is not None:
+        asked.refuse(*(() if asked.name in SEQUENCES else ("tokens",)), "context", "dims")
+        tokens = asked.tokens
+        if tokens is not None and (isinstance(tokens, bool) or not isinstance(tokens, int) or not 1 <= tokens <= _MOST_TOKENS):
+            raise ArgumentError(f"tokens is {tokens!r}", where="tokens", hint=f"it must be a whole number from 1 to {_MOST_TOKENS}")
+        return network_of(asked.batch, base or NATIVE_FORMAT), stated
+    if colon and kind in SYNTAX:
+        asked.refuse("tokens", "context", "dims", *(() if asked.batch == 1 else ("batch",)))
+        return single_operator(asked.name, base or "bf16"), stated
+    if asked.name.lower().endswith(".csv"):
+        return _topology(asked, base or "int8"), stated
+    if (config := _transformer(asked.name)) is not None:
+        asked.refuse("dims", phase=False)
+        graph = _transformer_graph(config, asked.phase, asked.batch, asked.tokens, asked.context)
+        return graph, "own" if config.weight_format else "as asked"
+    asked.refuse("tokens", "context")
+    from workloads.onnx_import import import_onnx
+
+    graph = import_onnx(asked.name, dims=asked.dims, batch=asked.batch, unknown_op=asked.unknown_op)
+    return graph, "own" if _states_quantization(graph) else "as asked"
+
+
+def _topology(asked: _Asked, form: str) -> OperatorGraph:
+    """The graph of a SCALE-Sim topology."""
+    asked.refuse("tokens", "context", "dims")
+    if asked.batch != 1:
+        raise ArgumentError(f"batch is {asked.batch}", where="batch", hint="a SCALE-Sim topology is one image: leave the batch out")
+    if asked.train:
+        hint = "write the network as an ONNX file"
+        raise ArgumentError("a SCALE-Sim topology does not say what flows between its layers", where="phase", hint=hint)
+    from workloads.scalesim_csv import read_topology
+
+    return read_topology(asked.name, form)
 
 
 def _check(name: str, phase: str | None, batch: int, unknown_op: str) -> None:
