@@ -14,6 +14,7 @@ from simulator.result import Result
 COLUMNS = (
     "name", "kind", "unit", "alternative", "count", "start_s", "end_s", "time_s", "share", "bound_by", "roof_s", "macs",
     "executed_macs", "vector_ops", "compute_format", "pattern", "intensity", "dram_bytes", "compulsory_bytes", "energy_j", "fell_back_from",
+    "training_pass",
 )  # fmt: skip
 """Columns of the operators' table: fields of ``OperatorResult``, energies summed."""
 

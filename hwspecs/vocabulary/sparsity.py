@@ -78,6 +78,9 @@ def parse_sparsity(text: str) -> Sparsity:
         if rows < 1 or columns < 1:
             raise ArgumentError(f"sparsity {text!r} has an empty block", hint="write block:ROWSxCOLUMNS:DENSITY with sizes of at least 1")
         return Sparsity("block", _density(text, match[3]), block=(rows, columns))
+    if re.fullmatch(r"[a-z-]+-\d+:\d+", text):
+        hint = f"write {text.rpartition('-')[2]}; methods of training, such as bdwp-2:8, need phase train"
+        raise ArgumentError(f"sparsity {text!r} is no pattern", hint=hint)
     raise ArgumentError(f"cannot read sparsity {text!r}", hint="write dense, 2:4, unstructured:DENSITY or block:4x1:DENSITY")
 
 

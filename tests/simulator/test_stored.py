@@ -84,6 +84,7 @@ def test_a_value_of_the_wrong_form_is_refused_with_its_place(result):
 
 def test_the_table_has_a_line_per_operator_that_reads_back(result):
     rows = list(csv.DictReader(io.StringIO(operators_csv(result))))
+    assert [row["training_pass"] for row in rows] == [operator.training_pass for operator in result.operators]
     assert [row["name"] for row in rows] == ["mlp, up", "add", "tail"]
     assert [float(row["time_s"]) for row in rows] == [operator.time_s for operator in result.operators]
     assert sum(int(row["macs"]) for row in rows) == result.macs

@@ -63,3 +63,10 @@ def test_training_chooses_no_token():
     """A note about sampling belongs to generation; training has a loss instead."""
     assert not any("next token" in note for note in load_model("gpt2-small", phase="train").notes)
     assert any("next token" in note for note in load_model("gpt2-small", phase="prefill").notes)
+
+
+def test_methods_of_training_are_sent_to_training():
+    with pytest.raises(ArgumentError, match="is no pattern") as caught:
+        load_model("resnet18", sparsity="bdwp-2:8")
+    assert "phase train" in str(caught.value)
+    assert "write 2:8" in str(caught.value)
