@@ -216,16 +216,31 @@ def test_what_can_be_trained_is_known_without_trying():
             assert caught.value.where
 
 
+@pytest.mark.parametrize("recompute", ["none", "blocks"])
 @pytest.mark.parametrize("reduction", ["pregenerated", "online"])
-def test_weights_of_a_loop_stay_dense_and_say_so(reduction):
-    """49 steps share one matrix; the classifier behind them is pruned, 32 inputs forward and 12 classes (padded to 16) backward."""
-    step = load_model("lstm-kws", phase="train", batch=2, sparsity="bdwp-2:8", training={"reduction": reduction}, fuse=False)
+def test_weights_of_a_loop_are_pruned_once_for_all_rounds(reduction, recompute):
+    """49 steps share a matrix of 128 gates by 72 inputs and states: forward 2 of 8 of 72, backward 2 of 8 of 128. The classifier behind them:
+    32 inputs forward, 12 classes (padded to 16) backward. One copy a direction, made once a step."""
+    asked = {"reduction": reduction, "recompute": recompute}
+    step = load_model("lstm-kws", phase="train", batch=2, sparsity="bdwp-2:8", training=asked, fuse=False)
     step.check()
-    assert any("rounds of a loop share stay dense: layer0.W" in note for note in step.notes)
     macs, loop, head = macs_by_pass(step), 2 * 49 * 72 * 128, 2 * 32 * 12
-    assert (macs["FF"].executed, macs["BP"].executed) == (loop + head // 4, loop + 2 * 32 * 4)
-    written_out = load_model("lstm-2x3", phase="train", sparsity="bdwp-2:8")  # where steps are operators, they read the copies
-    found = macs_by_pass(written_out)["BP"]
+    assert (macs["FF"].executed, macs["BP"].executed) == ((loop + head) // 4, loop // 4 + 2 * 32 * 4)
+    assert macs["recompute"].executed * 4 == macs["recompute"].dense == (loop if recompute == "blocks" else 0)
+    assert macs["WU"].executed == loop + head
+    prunes = [(node.attributes["pass"], times) for node, _, times in step.walk() if node.kind == "prune"]
+    assert len(prunes) == 4
+    assert all(times == 1 for _, times in prunes)
+    views = (128 * 72) * 2 + 12 * 32 + 16 * 32
+    assert training_memory(step).copies == (views * 19 // 32 if reduction == "pregenerated" else 0)  # 2 values and 6 bits of 8
+    flat = unrolled(step)
+    flat.check()
+    assert macs_by_pass(flat) == macs
+    assert cw.run(step, "xilinx-vcu1525-sat").executed_flops < cw.run(step, "edge-npu").executed_flops
+
+
+def test_written_out_steps_read_the_copies_too():
+    found = macs_by_pass(load_model("lstm-2x3", phase="train", sparsity="bdwp-2:8"))["BP"]
     assert found.executed == found.dense // 4
 
 

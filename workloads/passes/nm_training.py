@@ -115,7 +115,7 @@ def nm_training(graph: OperatorGraph, method: str | Rule, *, pregenerate: bool =
         return replace(graph, meta=meta)
     run = _Run(rule, pregenerate, dict(graph.tensors))
     nodes = run.scope(graph.nodes, run.tensors)
-    bodies = {node.name: node for node in graph.nodes if isinstance(node, Repeat)}
+    bodies = {node.name: node for node in nodes if isinstance(node, Repeat)}
     for name, repeat in bodies.items():
         if f"{name}.backward" in bodies:
             changed = run.repeats(repeat, bodies[f"{name}.backward"], bodies.get(f"{name}.update"))
@@ -149,11 +149,10 @@ class _Run:
     views: int = 0
     padded: dict[str, list[str]] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
-    shared: list[str] = field(default_factory=list)
 
     def scope(self, nodes: Sequence[Operator | Repeat], tensors: dict[str, Tensor]) -> list[Operator | Repeat]:
-        """Operators outside repeats."""
-        flat = _operators(nodes)
+        """Operators outside repeats, and inside them those that read what all rounds share."""
+        flat = self._flat(nodes)
         views = self._views(flat, flat, {node.name for node in flat if node.kind == "update"}, tensors)
         if not views:
             return list(nodes)
@@ -161,11 +160,46 @@ class _Run:
         done = self._read(nodes, views)
         return self._pregenerated(done, views, tensors) if self.pregenerate else self._on_line(done, views, False)
 
+    def _flat(self, nodes: Sequence[Operator | Repeat]) -> list[Operator]:
+        """Operators of the graph and of its repeats, shared weights by the names that they have outside."""
+        found: list[Operator] = []
+        for node in nodes:
+            if isinstance(node, Operator):
+                found.append(node)
+                continue
+            names = {name: outer for name, outer in node.inputs.items() if name in node.shared}
+            for inner in _operators(node.body.nodes) if names and self.rule.method.operand == "weight" else ():
+                found.append(renamed(inner, {name: names.get(name, f"{node.name}/{name}") for name in (*inner.inputs, *inner.outputs)}))
+        return found
+
+    def _in_rounds(self, repeat: Repeat, views: Sequence[View]) -> Repeat:
+        """``repeat`` with the products of its body on ``views`` of weights that all its rounds share."""
+        inner = {outer: name for name, outer in repeat.inputs.items() if name in repeat.shared}
+        local: dict[str, str] = {}
+        own = []
+        for view in views:
+            if view.source in inner:
+                weight = inner[view.source]
+                tensor = replace(view.tensor, name=f"{weight}.{view.phase.lower()}", view_of=weight)
+                local[tensor.name] = view.tensor.name
+                own.append(replace(view, source=weight, tensor=tensor))
+        nodes = self._read(repeat.body.nodes, own)
+        read = {name for node in _operators(nodes) for name in node.inputs}
+        used = [view for view in own if view.tensor.name in read]
+        if not used:
+            return repeat
+        gone = {view.source for view in used} - read
+        tensors = {name: tensor for name, tensor in repeat.body.tensors.items() if name not in gone}
+        tensors.update({view.tensor.name: view.tensor for view in used})
+        entering = {name: outer for name, outer in repeat.inputs.items() if name not in gone}
+        entering.update({view.tensor.name: local[view.tensor.name] for view in used})
+        shared = (*(name for name in repeat.shared if name not in gone), *(view.tensor.name for view in used))
+        return replace(repeat, body=replace(repeat.body, nodes=tuple(nodes), tensors=tensors), inputs=entering, shared=shared)
+
     def repeats(self, forward: Repeat, backward: Repeat, update: Repeat | None) -> dict[str, Repeat]:
         """The three repeats of one: its rounds, their reverse and their updates (None where nothing in it is trained)."""
         ahead, behind = _operators(forward.body.nodes), _operators(backward.body.nodes)
         trained = {node.name for node in _operators(update.body.nodes)} if update is not None else set()
-        self.shared += [name for name in self._weights(ahead, "FF", forward.body.tensors) if name in forward.shared]
         views = self._views(ahead, behind, trained, {**backward.body.tensors, **forward.body.tensors})
         if not views:
             return {}
@@ -284,8 +318,6 @@ class _Run:
         if self.short:
             shown = ", ".join(self.short[:3]) + (f" and {len(self.short) - 3} more" if len(self.short) > 3 else "")
             notes.append(f"sparsity {text}: the reduced axis is too short to prune: {shown}")
-        if self.shared and self.rule.method.operand == "weight":
-            notes.append(f"sparsity {text}: weights that all rounds of a loop share stay dense: {', '.join(self.shared)}")
         return notes
 
     # -- operators -------------------------------------------------------------------------------------------------
@@ -298,10 +330,13 @@ class _Run:
         names["recompute"] = names["FF"]
         done: list[Operator | Repeat] = []
         for node in nodes:
-            chosen = names.get(str(node.attributes.get("pass")), {}) if isinstance(node, Operator) else {}
-            product = isinstance(node, Operator) and any(nest.function == "mac" for nest in node.nests)
-            read = {name: chosen[name] for name in node.inputs if name in chosen} if isinstance(node, Operator) else {}
-            if isinstance(node, Operator) and product and read:
+            if isinstance(node, Repeat):
+                done.append(self._in_rounds(node, views))
+                continue
+            chosen = names.get(str(node.attributes.get("pass")), {})
+            product = any(nest.function == "mac" for nest in node.nests)
+            read = {name: chosen[name] for name in node.inputs if name in chosen}
+            if product and read:
                 node = renamed(replace(node, read_bytes={k: v for k, v in node.read_bytes.items() if k not in read}), read)
             done.append(node)
         return done
@@ -323,7 +358,7 @@ class _Run:
         waiting = {view.tensor.name: view for view in views}
         done: list[Operator | Repeat] = []
         for node in nodes:
-            for name in node.inputs if isinstance(node, Operator) else ():
+            for name in node.inputs if isinstance(node, Operator) else node.read:
                 view = waiting.pop(name, None)
                 if view is not None:
                     phase = "recompute" if again and view.phase == "FF" else view.phase
