@@ -141,7 +141,7 @@ def _in_less(job: _Job, answer: Answer, best: Answer) -> Answer:
             break
         less = job.capacity - job.capacity // cut
         spend = {**job.effort, "states": max(1, states // LESS), "seconds": job.left(0.5)}
-        other = solve(_shrunk(job.problem, less), less, progress=job.progress, **spend)
+        other = solve(shrunk(job.problem, less), less, progress=job.progress, **spend)
         if other.stopped == "interrupted":
             raise KeyboardInterrupt
         if other.plan is None or other.extra_bytes >= best.extra_bytes:
@@ -152,7 +152,7 @@ def _in_less(job: _Job, answer: Answer, best: Answer) -> Answer:
     return best
 
 
-def _shrunk(problem: Problem, capacity: int) -> Problem:
+def shrunk(problem: Problem, capacity: int) -> Problem:
     """The problem in which operators that need more than ``capacity`` need just that: nothing stays beside them in either."""
     if least_capacity(problem) <= capacity:
         return problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from cyclewright import load_model
 from hwspecs.vocabulary.errors import ArgumentError, ContractError
 from ilp.atomic import atomic_problem, least_capacity
 from ilp.downset import plan_of, sweep
-from ilp.placement import Allocation, Buffer, allocate, lowest, placed, placed_lowest, rectangles
+from ilp.placement import SEARCH_ORDERS, Allocation, Buffer, _Packing, allocate, lowest, placed, placed_lowest, rectangles
 from ilp.problem import Item, Plan, Problem, Stay, Task, Way
 from ilp.recount import recount
 from ilp.solve import solve
@@ -128,6 +129,14 @@ def test_by_hand():
         allocate([Buffer("a", 3, 4, -1)], 8)
     with pytest.raises(ArgumentError, match="capacity"):
         allocate([], -1)
+
+
+def test_tries_are_as_long_as_the_universal_restart_sequence_has_it():
+    """Luby, Sinclair, Zuckerman (1993), equation 1: its first fifteen terms."""
+    packing = _Packing([Buffer("a", 0, 1, 1), Buffer("b", 0, 1, 2)])
+    tries = list(islice(packing.orders(0), len(SEARCH_ORDERS) + 15))
+    assert [patience for _, _, patience in tries[: len(SEARCH_ORDERS)]] == [1] * len(SEARCH_ORDERS)
+    assert [patience for _, _, patience in tries[len(SEARCH_ORDERS) :]] == [1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8]
 
 
 def test_effort_that_ends_is_said():

@@ -7,9 +7,10 @@ from itertools import combinations
 import pytest
 
 from ilp.arena import fitted
+from ilp.atomic import least_capacity
 from ilp.baselines import baselines, orders_of_schemes
-from ilp.downset import sweep
-from ilp.optimum import optimum
+from ilp.downset import plan_of, sweep
+from ilp.optimum import optimum, shrunk
 from ilp.placement import rectangles
 from ilp.placement_repair import mended
 from ilp.problem import Item, Plan, Problem, Stay, Task, Way
@@ -119,3 +120,22 @@ def test_no_baseline_moves_less_than_the_placed_answer(seeds):
             assert answer.placed
             assert recount(problem, answer.plan, capacity) == answer.extra_bytes >= answer.lower_bound_bytes
             assert answer.extra_bytes <= min(row.extra_bytes for row in rows if row.allocator != "none"), (seed, effort)
+
+
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.slow)])
+def test_a_plan_in_less_scratchpad_is_a_plan_in_more_and_leaves_room(seeds):
+    """Below the largest operator too: where it runs, nothing else stays, and everywhere else the room that was taken away is free."""
+    smaller = 0
+    for seed in seeds:
+        problem, capacity = random_problem(seed, 8)
+        less = capacity - max(1, capacity // 8)
+        swept = sweep(shrunk(problem, less), less, width=10**6)
+        if swept.order is None or swept.kept is None:
+            continue
+        plan = plan_of(problem, swept.order, swept.kept)
+        assert recount(problem, plan, capacity) == swept.extra_bytes >= sweep(problem, capacity, width=10**6).extra_bytes
+        for step, index in enumerate(plan.order):
+            beside = problem.room(index, 0, {stay.item for stay in plan.stays if stay.first <= step <= stay.last})
+            assert beside <= max(less, problem.tasks[index].ways[0].bytes)
+        smaller += less < least_capacity(problem)
+    assert smaller
