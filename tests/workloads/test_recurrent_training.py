@@ -219,7 +219,7 @@ def test_what_can_be_trained_is_known_without_trying():
 @pytest.mark.parametrize("recompute", ["none", "blocks"])
 @pytest.mark.parametrize("reduction", ["pregenerated", "online"])
 def test_weights_of_a_loop_are_pruned_once_for_all_rounds(reduction, recompute):
-    """49 steps share a matrix of 128 gates by 72 inputs and states: forward 2 of 8 of 72, backward 2 of 8 of 128. The classifier behind them:
+    """49 steps share a matrix of 128 gates by 72 inputs and states: forward 2 of 8 of 72, backward 2 of 8 of 128. The classifier:
     32 inputs forward, 12 classes (padded to 16) backward. One copy a direction, made once a step."""
     asked = {"reduction": reduction, "recompute": recompute}
     step = load_model("lstm-kws", phase="train", batch=2, sparsity="bdwp-2:8", training=asked, fuse=False)

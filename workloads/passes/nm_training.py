@@ -168,8 +168,11 @@ class _Run:
                 found.append(node)
                 continue
             names = {name: outer for name, outer in node.inputs.items() if name in node.shared}
-            for inner in _operators(node.body.nodes) if names and self.rule.method.operand == "weight" else ():
-                found.append(renamed(inner, {name: names.get(name, f"{node.name}/{name}") for name in (*inner.inputs, *inner.outputs)}))
+            if names and self.rule.method.operand == "weight":
+                inside = _operators(node.body.nodes)
+                found += [
+                    renamed(one, {name: names.get(name, f"{node.name}/{name}") for name in (*one.inputs, *one.outputs)}) for one in inside
+                ]
         return found
 
     def _in_rounds(self, repeat: Repeat, views: Sequence[View]) -> Repeat:
