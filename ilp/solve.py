@@ -1,10 +1,12 @@
 """The portfolio: the best plan that a bounded effort finds, and the best bound that it proves.
 
 Each part between clean cuts is solved by itself, equal parts once. A part is swept by the down-set program with ever wider layers; each
-sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof. Between
-sweeps, windows of the best plan's steps are searched anew (``ilp.windows``): a cheaper plan leaves the next sweep less to look at. What is
-unproven then goes to the linear models: the gap model finds the optimal replacement for the best order, the joint model starts from there
-and may find a better order or prove that there is none.
+sweep looks only for plans that are cheaper than the best so far, so the sweep that leaves nothing out and finds none is the proof. What all
+cheaper plans keep (``ilp.precedences``) is added to the part before it is swept again. What the narrow sweeps leave open is bounded by what
+crosses each operator (``ilp.order_model``), once the gap model has found the optimal replacement for the best order and for program order.
+Between sweeps, windows of the best plan's steps are searched anew (``ilp.windows``): a cheaper plan leaves the next sweep less to look at.
+What is unproven in the end goes to the gap model again, and to the joint model, which starts from the best plan and may find a better order
+or prove that there is none.
 
 Effort is counted in states and in nodes, so that the same input gives the same plan on every machine; a wall-clock limit is a last resort,
 and an answer that it (or Ctrl-C) cut short says so.
