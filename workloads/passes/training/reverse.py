@@ -222,24 +222,7 @@ class Reverse:
         nodes = [replace(node, attributes={**node.attributes, "pass": "recompute"}) for node in again]
         nodes = nodes + written if recompute else _late(nodes, written)
         made = {name for node in nodes for name in node.outputs}
-        read = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
-        given = {name: output for output, name in repeat.carried}
-        kept, shifted, shared = dict[str, str](), [], []
-        for name in read:
-            tensor = body.tensors.get(name)
-            if name in entering or name in stacked:
-                continue
-            if name in given:  # what a round takes in is what the round before has made
-                stacked[name] = kept[given[name]] = self._stack(repeat, given[name], body.tensors[given[name]])
-                shifted.append(name)
-                entering[name] = repeat.inputs[name]
-            elif name in repeat.inputs:
-                entering[name] = repeat.inputs[name]
-                shared.extend([name] if name in repeat.shared else [])
-            elif tensor is not None and name in makers:
-                stacked[name] = kept[name] = self._stack(repeat, name, tensor)
-            elif tensor is not None:
-                stacked[name] = self._stack(repeat, name, tensor)
+        kept, shifted, shared = self._kept(repeat, nodes, made, makers, entering, stacked)
         found = tuple(
             (name, gradient) for name, tensor in body.tensors.items()
             if tensor.role is Role.WEIGHT and name in inner.wants and (gradient := inner.gradient(name)) is not None
@@ -270,6 +253,31 @@ class Reverse:
                 kept[name] = self._stack(repeat, name, tensor)
         self.forward[repeat.name] = replace(repeat, stacked={**repeat.stacked, **kept})
         self.weights[repeat.name] = found
+
+    def _kept(
+        self, repeat: Repeat, nodes: Sequence[Operator], made: set[str], makers: Mapping[str, Operator], entering: dict[str, str],
+        stacked: dict[str, str],
+    ) -> tuple[dict[str, str], list[str], list[str]]:  # fmt: skip
+        """What ``nodes`` of the reverse read and do not make: stacks that the forward rounds keep, which of them a round reads shifted, and
+        what all rounds share. Adds to ``entering`` and ``stacked`` of the reverse."""
+        body, given = repeat.body, {name: output for output, name in repeat.carried}
+        kept, shifted, shared = dict[str, str](), list[str](), list[str]()
+        for name in dict.fromkeys(name for node in nodes for name in node.inputs if name not in made):
+            tensor = body.tensors.get(name)
+            if name in entering or name in stacked:
+                continue
+            if name in given:  # what a round takes in is what the round before has made
+                stacked[name] = kept[given[name]] = self._stack(repeat, given[name], body.tensors[given[name]])
+                shifted.append(name)
+                entering[name] = repeat.inputs[name]
+            elif name in repeat.inputs:
+                entering[name] = repeat.inputs[name]
+                shared.extend([name] if name in repeat.shared else [])
+            elif tensor is not None and name in makers:
+                stacked[name] = kept[name] = self._stack(repeat, name, tensor)
+            elif tensor is not None:
+                stacked[name] = self._stack(repeat, name, tensor)
+        return kept, shifted, shared
 
     def _lifted(
         self, repeat: Repeat, inner: Tape, carried: tuple[tuple[str, str], ...], entering: Mapping[str, str], stacked: dict[str, str],
