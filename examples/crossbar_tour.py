@@ -24,7 +24,7 @@ def main(folder: Path | None = None) -> None:
         print(model)
         documents = []
         for device in devices:
-            result = cw.run(model, device, search="play", interval=False)
+            result = cw.run(model, device, interval=False)
             show(device, result)
             documents.append(document_of(result))
             if folder is not None:

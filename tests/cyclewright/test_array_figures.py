@@ -198,7 +198,7 @@ def test_layers_side_by_side_start_and_end_as_the_timeline_says_and_are_busy_as_
 
 
 def test_layer_by_layer_the_arrays_of_one_layer_work_at_a_time() -> None:
-    result = cw.run("resnet18", "neurosim-rram", interval=False)
+    result = cw.run("resnet18", "neurosim-rram", search="estimate", interval=False)
     found = read_arrays(result.in_memory)
     assert found is not None
     rows = [row for row in rows_of(result, found) if row.arrays]
