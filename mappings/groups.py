@@ -59,21 +59,24 @@ class Stretch:
     def border(self, first: int, last: int) -> tuple[dict[str, int], dict[str, int], tuple[str, ...]]:
         """(reads, writes, inner tensors) of operators ``first`` to ``last`` run as one.
 
-        Reads are what none of them wrote before (the largest of several reads of one tensor), writes what somebody needs afterwards: a
-        later operator, the next round, whoever comes after the block; caches and states too. Inner tensors are written and used here only.
+        Reads are what none of them wrote before (the largest of several reads of one tensor; of a cache that one of them extends, what was
+        in it before), writes what somebody needs afterwards: a later operator, the next round, whoever comes after the block; caches and
+        states too. Inner tensors are written and used here only.
         """
         items = self.block.operators[first : last + 1]
         later = {name for item in self.block.operators[last + 1 :] for name in item.reads}
         reads: dict[str, int] = {}
         writes: dict[str, int] = {}
         inner: list[str] = []
-        made: set[str] = set()
+        made: dict[str, int] = {}
         for item in items:
             for name, size in item.reads.items():
-                if name not in made:
-                    reads[name] = max(size, reads.get(name, 0))
+                rest = size - made.get(name, 0)
+                if rest > 0 and (name not in made or self.extended(name) != name):
+                    source = self.extended(name) if name in made else name
+                    reads[source] = max(rest, reads.get(source, 0))
             for name, size in item.writes.items():
-                made.add(name)
+                made[name] = size
                 tensor = self.block.tensors.get(name)
                 updates = tensor is not None and tensor.alias_of is not None
                 if name in later or name in self.outside or updates:
@@ -81,6 +84,13 @@ class Stretch:
                 else:
                     inner.append(name)
         return reads, writes, tuple(inner)
+
+    def extended(self, name: str) -> str:
+        """The storage that ``name`` adds a region to (a cache that is appended to), as it was before; else ``name`` itself."""
+        tensor = self.block.tensors.get(name)
+        if tensor is None or tensor.alias_of is None or not 0 < tensor.region_bytes < tensor.stored_bytes:
+            return name
+        return tensor.alias_of
 
 
 def stretches(mapped: MappedGraph) -> tuple[Stretch, ...]:

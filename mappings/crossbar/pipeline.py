@@ -203,6 +203,11 @@ class _Maker:
             own = self._stages(member, padding, suffix)
             for name in (name for name in member.windows if name in sources):
                 self._edge(sources[name], own[0].name, member, name, rooms)
+                cache = self.stretch.extended(name)
+                if cache != name and cache in self.reads and cache not in member.windows:  # what was in it before its maker added a region
+                    before = f"load {cache} for {member.name}{suffix}"
+                    stages.append([self._load(cache, self._rows(cache), 0, before)])
+                    self.edges.append(Edge(before, own[0].name, 0, 0, 0, 0))
             self._weights(member, own[0].name, suffix, stages)
             sources.update(dict.fromkeys(member.outputs, own[-1].name))
             for output in self.stretch.block.operators[member.index].writes:

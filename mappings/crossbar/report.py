@@ -11,6 +11,7 @@ from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.crossbar.allocation import Allocation
 from mappings.crossbar.machine import ADC
 from mappings.crossbar.peak import peak_of
+from mappings.crossbar.slicing import Matrix
 from mappings.crossbar.timing import pace_of, turns, write_cycles
 
 WRITTEN = "weights that are written during the run"
@@ -123,10 +124,14 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
                 "cycles_per_product": pace.interval,
                 "products": matrix.products,
                 "cycles": pace.cycles(turns(matrix.products, item.copies)) * passes,
-                "written_bytes": 0 if item.resident else -(-matrix.k * matrix.n * matrix.groups * matrix.weight_bits // 8) * use.instances,
+                "written_bytes": 0 if item.resident else _bytes(matrix) * use.instances * use.rounds,
             }
         )
     return rows, times
+
+
+def _bytes(matrix: Matrix) -> int:
+    return -(-matrix.k * matrix.n * matrix.groups * matrix.weight_bits // 8)
 
 
 def completed(

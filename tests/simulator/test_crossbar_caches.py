@@ -1,0 +1,25 @@
+"""Language models on crossbars: the cache comes in, however the layers are played; weights written in each round are counted in each."""
+
+import pytest
+
+import cyclewright as cw
+
+
+@pytest.mark.parametrize(("hardware", "size"), [("isaac", 2), ("neurosim-rram", 1)])
+@pytest.mark.parametrize("context", [8, 512])
+def test_the_cache_is_loaded_layer_by_layer_and_side_by_side(hardware: str, size: int, context: int) -> None:
+    """By hand: 12 layers, keys and values of 768 numbers of ``size`` bytes for each position but the new one."""
+    alone = cw.run("gpt2-small", hardware, phase="decode", context=context, interval=False, search="estimate")
+    played = cw.run("gpt2-small", hardware, phase="decode", context=context, interval=False, search="play")
+    cache = 12 * 2 * 768 * (context - 1) * size
+    assert played.compulsory_bytes == alone.compulsory_bytes >= cache
+    assert played.dram_bytes >= played.compulsory_bytes
+    assert played.roofline_s == pytest.approx(alone.roofline_s)
+    assert played.cycles <= alone.cycles
+
+
+def test_weights_that_every_step_writes_anew_are_counted_in_every_step() -> None:
+    """By hand: 35 steps of two layers of 1300 x 2600 weights of 8 bits, and once the classes, 650 x 10,000."""
+    found = cw.run("lstm-ptb-medium", "dcim-22nm", interval=False, search="estimate").in_memory
+    assert found is not None
+    assert found["written_bytes"] == 35 * 2 * 1300 * 2600 + 650 * 10_000
