@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass as mutable
 from dataclasses import field
+from math import prod
 
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.errors import InfeasibleError
@@ -75,7 +76,7 @@ class Allocation:
 
     Attributes:
         classes: by key; ``uses``: in program order; ``chips``: in use; ``arrays``: of all of them together.
-        free: arrays that hold no weights.
+        free: arrays that hold no weights; ``computed``: computed operands that are written to them, and how often per input.
     """
 
     machine: Machine
@@ -85,6 +86,7 @@ class Allocation:
     arrays: int
     free: int
     notes: tuple[str, ...] = field(default_factory=tuple)
+    computed: tuple[tuple[Matrix, int], ...] = ()
 
     @property
     def used(self) -> int:
@@ -116,7 +118,7 @@ def allocate(graph: OperatorGraph, machine: Machine, unit: ComputeUnit, hardware
     free = room - allocation.used
     if chips > 1:
         _cross(allocation)
-    return Allocation(machine, classes, uses, chips, room, free, notes)
+    return Allocation(machine, classes, uses, chips, room, free, notes, tuple(_computed(graph, machine)))
 
 
 def alone(operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, unit: ComputeUnit, hardware: Hardware) -> Allocation:
@@ -198,6 +200,17 @@ def _reserve(graph: OperatorGraph, machine: Machine) -> int:
         if not isinstance(matrices, str) and all(fits(matrix, machine) for matrix in matrices):
             most = max([most, *(layout_of(matrix, machine).arrays for matrix in matrices if not matrix.static and matrix.macs)])
     return min(most, max(1, machine.arrays // 8))
+
+
+def _computed(graph: OperatorGraph, machine: Machine) -> Iterator[tuple[Matrix, int]]:
+    """Computed operands that are written to arrays, with the rounds of the repeats around them."""
+    if not machine.write_dynamic:
+        return
+    for operator, holder, scopes in _walk(graph, ()):
+        matrices = matrices_of(operator, holder.tensors)
+        if not isinstance(matrices, str) and all(fits(matrix, machine) for matrix in matrices):
+            rounds = prod(scope.count for scope in scopes)
+            yield from ((matrix, rounds) for matrix in matrices if not matrix.static and matrix.macs)
 
 
 def _evict(classes: Mapping[Key, Class], room: int) -> int:

@@ -11,10 +11,10 @@ from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.crossbar.allocation import Allocation
 from mappings.crossbar.machine import ADC
 from mappings.crossbar.peak import peak_of
-from mappings.crossbar.slicing import Matrix
+from mappings.crossbar.slicing import Matrix, layout_of
 from mappings.crossbar.timing import pace_of, turns, write_cycles
 
-WRITTEN = "weights that are written during the run"
+WRITTEN = "what is written during the run"
 """What the arrays that are written during a run are called among the layers."""
 
 
@@ -53,6 +53,9 @@ def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> 
     layers, times = _layers(allocation)
     cells = sum(item.layout.cells * item.instances * item.copies for item in allocation.classes.values() if item.resident)
     used = allocation.used
+    again, rewritten = _computed(allocation)
+    if again:
+        times[WRITTEN] = times.get(WRITTEN, 0) + again
     shared = max(times.items(), key=lambda pair: pair[1], default=("", 0))
     read = convert = 0.0
     for item in allocation.classes.values():
@@ -62,7 +65,7 @@ def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> 
         work = item.matrix.products * item.rounds * item.instances
         read += work * interval
         convert += work * phases * machine.reading.convert_s(item.layout.widest)
-    writes = sum(layer["passes"] * layer["instances"] * layer["rounds"] for layer in layers if not layer["resident"])
+    writes = sum(layer["passes"] * layer["instances"] * layer["rounds"] for layer in layers if not layer["resident"]) + rewritten
     peak = peak_of(unit, hardware)
     return {
         "unit": unit.name,
@@ -128,6 +131,17 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
             }
         )
     return rows, times
+
+
+def _computed(allocation: Allocation) -> tuple[int, int]:
+    """(cycles, writes) per input of the arrays that computed operands are written to."""
+    machine, spent, writes = allocation.machine, 0, 0
+    for matrix, rounds in allocation.computed if allocation.free else ():
+        layout = layout_of(matrix, machine)
+        passes = -(-layout.arrays // allocation.free)
+        spent += (pace_of(matrix, layout, machine).interval * matrix.products + write_cycles(layout, machine)) * passes * rounds
+        writes += passes * rounds
+    return spent, writes
 
 
 def _bytes(matrix: Matrix) -> int:

@@ -23,3 +23,11 @@ def test_weights_that_every_step_writes_anew_are_counted_in_every_step() -> None
     found = cw.run("lstm-ptb-medium", "dcim-22nm", interval=False, search="estimate").in_memory
     assert found is not None
     assert found["written_bytes"] == 35 * 2 * 1300 * 2600 + 650 * 10_000
+
+
+def test_arrays_that_attention_is_written_to_set_the_interval() -> None:
+    """By hand: keys and values of 12 layers, each written row by row, 1 us a row: 64 rows of keys, 128 of values."""
+    found = cw.run("bert-base", "isaac", tokens=128, interval=False, overrides={"unit.array.dynamic": "write"}).in_memory
+    assert found is not None
+    assert found["interval_s"] > 12 * (64 + 128) * 1e-6
+    assert found["interval_bound_by"] == "arrays of what is written during the run"
