@@ -171,7 +171,7 @@ def replay(path: str | Path, model: str | None = None) -> Replayed:
         model: instead of the model that the file names (a path that has moved).
 
     Raises:
-        InvalidInput: the file is no plan, does not fit its model, or states another number of bytes than the counter finds.
+        InvalidInput: the file is no plan, does not fit its model, or states other bytes, spills, fetches or places than the counter finds.
     """
     from cyclewright.scheduling import load_graph
     from ilp.atomic import atomic_problem
@@ -204,7 +204,32 @@ def replay(path: str | Path, model: str | None = None) -> Replayed:
     if stated is not None and stated != joined:
         what = f"the plan states that {stated} joined tensors lie in one piece, and has {joined}"
         raise InvalidInput(what, where=where, hint="make it again")
-    return Replayed(document, extra, all(stay.address >= 0 for stay in plan.stays) and _private_placed(problem, plan))
+    placed = all(stay.address >= 0 for stay in plan.stays) and _private_placed(problem, plan)
+    _check_stated(document, problem, plan, placed, where)
+    return Replayed(document, extra, placed)
+
+
+def _check_stated(document: Mapping[str, Any], problem: Problem, plan: Plan, placed: bool, where: str) -> None:
+    """What pictures and tables read from the file without counting it: spills, fetches, addresses and the bound.
+
+    Raises:
+        InvalidInput: one of them is not what the plan has.
+    """
+    from ilp.moves import told
+
+    found = {(problem.items[each.stay.item].name, each.stay.first): (each.enters, each.leaves) for each in told(problem, plan)}
+    for row in document["plan"]["stays"]:
+        has, stated = found[row["tensor"], int(row["first"])], (row.get("enters"), row.get("leaves"))
+        if stated != has:
+            what = f"{row['tensor']!r} from step {row['first']} is {has[0]}, then {has[1]}; the plan states {stated[0]}, then {stated[1]}"
+            raise InvalidInput(what, where=where, hint="make it again")
+    if document.get("placed") is not placed:
+        what = f"the plan states placed: {document.get('placed')}, and {'every' if placed else 'not every'} tensor has an address"
+        raise InvalidInput(what, where=where, hint="make it again")
+    extra, bound = document["extra_bytes"], document.get("lower_bound_bytes")
+    if not isinstance(bound, int) or not 0 <= bound <= extra or document.get("proven") is not (bound == extra):
+        what = f"{extra} extra bytes, a bound of {bound} and proven: {document.get('proven')} do not go together"
+        raise InvalidInput(what, where=where, hint="make it again")
 
 
 def _private_placed(problem: Problem, plan: Plan) -> bool:

@@ -96,9 +96,25 @@ def _spoil(document: dict[str, Any], how: str) -> None:
         document["settings"]["model"] = "resnet18"
     elif how == "kind":
         del document["kind"]
+    elif how == "enters":
+        plan["stays"][0]["enters"] = "fetched"
+    elif how == "leaves":
+        plan["stays"][0]["leaves"] = "spilled"
+    elif how == "no word":
+        del plan["stays"][0]["leaves"]
+    elif how == "no address":
+        plan["stays"][0]["address"] = -1
+    elif how == "proven":
+        document["proven"] = not document["proven"]
+    elif how == "bound":
+        document["lower_bound_bytes"] = document["extra_bytes"] + 1
 
 
-@pytest.mark.parametrize("how", ["bytes", "order", "stay", "name", "address", "field", "schema", "model", "kind"])
+SPOILED = ["bytes", "order", "stay", "name", "address", "field", "schema", "model", "kind"]
+STATED_WRONGLY = ["enters", "leaves", "no word", "no address", "proven", "bound"]
+
+
+@pytest.mark.parametrize("how", [*SPOILED, *STATED_WRONGLY])
 def test_a_plan_file_that_was_tampered_with_is_refused(how: str, tmp_path: Path) -> None:
     done = cli(*SMALL, "-o", "plan.json")
     assert done.exit_code == 0, done.stderr
