@@ -196,6 +196,8 @@ class _Job:
         self.writes += write_cycles(layout, self.machine)
         action = f"{self.unit.name}.write.joule"
         self.actions[action] = self.actions.get(action, 0.0) + write_energy(self.machine, layout)
+        if not self.machine.write_j:
+            self.notes["the spec states no energy of writing (write.energy): counted as zero"] = None
         if matrix.static:
             self.weights[matrix.weight] = self.tensors[matrix.weight].stored_bytes
             self.notes["its weights do not fit beside the others and are written to arrays during the run"] = None

@@ -31,3 +31,9 @@ def test_arrays_that_attention_is_written_to_set_the_interval() -> None:
     assert found is not None
     assert found["interval_s"] > 12 * (64 + 128) * 1e-6
     assert found["interval_bound_by"] == "arrays of what is written during the run"
+
+
+def test_writing_without_an_energy_is_told() -> None:
+    free = {"unit.array.dynamic": "write", "unit.array.write.energy": None}
+    told = cw.run("bert-base", "isaac", tokens=128, interval=False, search="estimate", overrides=free).warnings
+    assert any("write.energy" in line for line in told)
