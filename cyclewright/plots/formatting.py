@@ -39,8 +39,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of one as percent, with a digit more where it is small."""
+    """A share of one as percent, with a digit more where it is small or all but the whole; only the whole is 100 %."""
     value = share * 100
+    if 99.5 <= value < 100 - 1e-9:  # sums of shares may miss the whole by a rounding
+        return f"{value:.1f} %" if value < 99.9 else "> 99.9 %"
     if value == 0:
         return "0 %"
     if abs(value) < 0.1:
