@@ -227,6 +227,10 @@ def _buffers(path: str, model: str | None, options: dict[str, Any]) -> None:
     """Place the buffers of a file."""
     if model is not None:
         raise ArgumentError("a file of buffers has no model", where="--buffers", hint="leave MODEL out")
+    given = [name for name in (*_ATOMIC, "hardware") if options[name] not in (None, False)]
+    if given:
+        flag = "--hw" if given[0] == "hardware" else f"--{given[0].replace('_', '-')}"
+        raise ArgumentError("the option belongs to a model, not to a file of buffers", where=flag, hint="leave it out")
     outputs = checked_outputs(options["outputs"], "buffers")
     from cyclewright.buffer_file import place
     from cyclewright.outputs import write_all

@@ -73,3 +73,9 @@ def test_bad_files_are_refused(path: Path, text: str) -> None:
 def test_a_file_of_buffers_has_no_model(path: Path) -> None:
     assert cli("schedule", "resnet18", "--buffers", "b.csv").exit_code == 2
     assert cli("schedule", "--buffers", "none.csv").exit_code == 2
+
+
+@pytest.mark.parametrize("option", [["--weights"], ["--budget", "M_P"], ["--hw", "edge-npu"], ["--seconds", "1"]])
+def test_options_of_models_are_refused_beside_a_file_of_buffers(path: Path, option: list[str]) -> None:
+    done = cli("schedule", "--buffers", "b.csv", *option)
+    assert (done.exit_code, option[0] in done.stderr) == (2, True)
