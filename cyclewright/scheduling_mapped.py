@@ -114,6 +114,10 @@ def schedule_on(
     end = time.perf_counter()
     result = play(prepared, Plan(mapped, found, middle - start, end - middle))
     given = {key: value for key, value in settings.items() if value not in (None, {}, False)}
+    meta = prepared.graph.meta  # phases, batches and lengths that nobody gave have defaults, which decide the bytes
+    given |= {key: meta[key] for key in ("phase", "batch", "context", "tokens") if meta.get(key) and key not in given}
+    if given.get("phase") != "decode" and given.get("context") == given.get("tokens"):
+        given.pop("context", None)
     told = {"model": prepared.asked.get("model"), "hardware": prepared.hardware_source, **given}
     return ScheduledOn(prepared.model_source, prepared.hardware.name, found.capacity_bytes, end - start, told, result, found, mapped)
 

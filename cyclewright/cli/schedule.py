@@ -186,7 +186,7 @@ def _spills(document: dict[str, Any], most: int = 12) -> None:
                 row[3].append(names[stay["first"]])
     if not out:
         return
-    heading(f"what moves beyond the compulsory ({len(out)} tensors)")
+    heading(f"what moves beyond the compulsory ({len(out)} tensor{'s' if len(out) != 1 else ''})")
     rows = sorted(out.items(), key=lambda item: (-item[1][0] * (item[1][1] + item[1][2]), item[0]))
     cells = [
         (name, ", ".join(where[:2]) + (f" and {len(where) - 2} more" if len(where) > 2 else ""), f"{size:,}", str(stores), str(fetches))

@@ -34,10 +34,11 @@ def title_of(document: Mapping[str, Any]) -> str:
 def verdict(document: Mapping[str, Any]) -> str:
     """What the bound says of the plan."""
     extra, bound = document["extra_bytes"], document["lower_bound_bytes"]
+    plan = "plan of these mappings" if document.get("hardware") else "plan"
     if document["proven"]:
-        return "nothing less is possible: no plan moves fewer bytes" if extra else "nothing moves beyond the compulsory"
+        return f"nothing less is possible: no {plan} moves fewer bytes" if extra else "nothing moves beyond the compulsory"
     why = f" ({document['stopped']})" if document["stopped"] else ""
-    return f"not proven{why}: no plan moves fewer than {bound:,} bytes"
+    return f"not proven{why}: no {plan} moves fewer than {bound:,} bytes"
 
 
 def headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -47,7 +48,7 @@ def headline(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [("extra", f"{extra:,} bytes{share}"), ("certificate", verdict(document))]
     lines.append(("method", f"{document['method']}, {document['seconds']:.2f} s" + (f", {told}" if (told := effort(document)) else "")))
     if known := document["budgets"]:
-        least = "" if known["m_p_proven"] else f" (at most; at least {size(known['m_p_bound_bytes'])})"
+        least = " (proven)" if known["m_p_proven"] else f" (at most; at least {size(known['m_p_bound_bytes'])})"
         texts = [f"{name} {size(known[key])}" for name, key in (("M_R", "m_r_bytes"), ("M_H", "m_h_bytes"), ("M_P", "m_p_bytes"))]
         lines.append(("budgets", ", ".join(texts) + least))
     placed = "every tensor has an address" if document["placed"] else "no addresses"
