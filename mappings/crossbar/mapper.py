@@ -120,12 +120,15 @@ class _Job:
         self.array_cycles = self.turns = self.writes = self.crossing = self.read = self.written = 0
         self.executed = 0.0
         self.passes = 1
+        self.reads = compulsory_reads(operator, tensors)
 
     def mapped(self, matrices: tuple[Matrix, ...], others: list[Nest], vector: ComputeUnit | None) -> MappedOperator:
         operator, tensors, unit = self.operator, self.tensors, self.unit
-        reads, writes = compulsory_reads(operator, tensors), compulsory_writes(operator, tensors)
+        reads, writes = self.reads, compulsory_writes(operator, tensors)
+        streamed = {matrix.source for matrix in matrices}
+        streamed.update(operand.tensor for nest in operator.nests if nest.function != "mac" for operand in nest.reads)
         for matrix in matrices:
-            self._product(matrix)
+            self._product(matrix, matrix.weight in streamed)
         held = {name for name in reads if tensors[name].role == Role.WEIGHT and name not in self.weights}
         if all(matrix.static for matrix in matrices):
             reads = {name: size for name, size in reads.items() if name not in held}
@@ -162,8 +165,8 @@ class _Job:
         what = "in" if item is not None and item.resident else "written to"
         return f"{matrix.k} x {matrix.n} weights {what} {layout.arrays} array{'s' if layout.arrays != 1 else ''}{packed}{copies}"
 
-    def _product(self, matrix: Matrix) -> None:
-        """Add one product: its cycles, joules and bytes."""
+    def _product(self, matrix: Matrix, streamed: bool) -> None:
+        """Add one product: its cycles, joules and bytes; ``streamed``: vectors or digital work read what it holds, too."""
         machine = self.machine
         source = self.operator.internal.get(matrix.source) or self.tensors[matrix.source]
         density = event_density(self.operator, source)
@@ -176,7 +179,7 @@ class _Job:
         if item is None or not item.resident:
             room = max(1, self.allocation.free)
             passes = -(-layout.arrays // room)
-            self._written(matrix, layout, passes)
+            self._written(matrix, layout, passes, streamed)
         spent = turns(products, item.copies if item is not None else 1)
         self.array_cycles += pace.cycles(spent) * passes
         self.turns = max(self.turns, spent)
@@ -191,7 +194,7 @@ class _Job:
         self._crossed(matrix, item)
         self._remarks(matrix, layout)
 
-    def _written(self, matrix: Matrix, layout: Layout, passes: int) -> None:
+    def _written(self, matrix: Matrix, layout: Layout, passes: int, streamed: bool) -> None:
         self.passes = max(self.passes, passes)
         self.writes += write_cycles(layout, self.machine)
         action = f"{self.unit.name}.write.joule"
@@ -201,6 +204,8 @@ class _Job:
         if matrix.static:
             self.weights[matrix.weight] = self.tensors[matrix.weight].stored_bytes
             self.notes["its weights do not fit beside the others and are written to arrays during the run"] = None
+        elif matrix.weight in self.reads and not streamed:  # each pass writes a part of it, which comes in for that pass only
+            self.weights[matrix.weight] = self.reads[matrix.weight]
 
     def _buffered(self, matrix: Matrix, products: int) -> None:
         """Bytes between the on-chip memory and the arrays: each vector once, each result once."""

@@ -24,7 +24,8 @@ class Work:
     Attributes:
         array_cycles: of all products, one set of copies; ``turns``: vectors that the busiest copy takes.
         vector_cycles: of the digital unit; ``loads``, ``stores``: tensor to bytes off chip.
-        passes: times that arrays are written anew; ``write_cycles``: of one of them; ``weights``: tensor to bytes written in all.
+        passes: times that arrays are written anew; ``write_cycles``: of one of them; ``weights``: tensor to bytes written in all,
+            each part of them in one pass.
         crossing_cycles: of the link between chips, all vectors.
         buffer: bytes that the on-chip memory gives arrays and takes from them, beside loads and stores.
         actions: as of ``Alternative``.
@@ -76,7 +77,7 @@ def alternative_of(name: str, work: Work, unit: ComputeUnit, vector: ComputeUnit
         stages.append(Stage(STORE, PORT + dram.name, even(work.stores, tiles, place, dram.name)))
         chain.append((STORE, tiles))
     edges.extend(_joined(source, before, target, after) for (source, before), (target, after) in pairwise(chain))
-    if work.write_cycles:
+    if work.write_cycles or any(work.weights.values()):
         _add_writing(work, unit, dram.name, tiles, stages, edges)
     actions = dict(work.actions)
     if chip is not None:
@@ -108,7 +109,7 @@ def _joined(source: str, before: int, target: str, after: int) -> Edge:
 
 
 def _add_writing(work: Work, unit: ComputeUnit, dram: str, tiles: int, stages: list[Stage], edges: list[Edge]) -> None:
-    """Weights come from off chip and are written before each pass; the arrays are written when the pass before has ended."""
+    """Weights and computed operands come from off chip and are written before each pass; the arrays are written when the pass before has ended."""
     stages.append(Stage(WRITE, unit.name, (Segment(work.passes, work.write_cycles),)))
     edges.append(Edge(WRITE, ARRAYS, tiles, 1, 0, tiles))
     if work.passes > 1:

@@ -209,6 +209,23 @@ def test_computed_operands_run_digitally_or_are_written():
     assert result.dram_bytes == 3 * 4 * 16 * 16  # both operands are loaded, the scores are stored
 
 
+@pytest.mark.parametrize("latency", [0.0, 1e-7])
+def test_an_operand_written_in_passes_comes_in_once(latency):
+    """Four heads of 16 x 256 keys take 64 arrays of 16; q, 4 x 256 x 16 bytes, fits in no half of 16 KiB and streams in each of 4 passes."""
+    builder = GraphBuilder("attention", "int8")
+    builder.input("q", (1, 4, 256, 16))
+    builder.input("k", (1, 4, 16, 256))
+    builder.matmul("q", "k", "scores")
+    builder.output("scores")
+    hardware = crossbar(arrays=16, buffer=1 << 14, dynamic="write", write__latency=latency)
+    mapped, result = played(builder.build(), hardware)
+    (operator,) = mapped.blocks[0].operators
+    (node,) = mapped.graph.nodes
+    check_promises(operator, node, mapped.graph.tensors, "crossbar", mapped.hardware)
+    assert result.dram_bytes == 4 * (4 * 256 * 16) + 4 * 16 * 256 + 4 * 256 * 256
+    assert result.busy["compute:array"] == pytest.approx(4 * (16 * latency + 256 * 10e-9))
+
+
 def test_formats_wider_than_cells_and_drivers_go_to_the_digital_unit():
     mapped = map_graph(graph(gemm("fc", 4, 4, 4, format="int16")), crossbar())
     assert mapped.blocks[0].operators[0].unit == "vector"
