@@ -9,7 +9,7 @@ from typing import Any
 
 from hwspecs.vocabulary.errors import InfeasibleError, ModelError
 from ilp.minimalloc import csv_text, read_buffers
-from ilp.placement import Allocation, Buffer, allocate, lowest
+from ilp.placement import EFFORT, Allocation, Buffer, allocate, lowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ def place(path: str | Path, capacity: int | None = None, *, effort: int | None =
     buffers = read_buffers(path).buffers
     if not buffers:
         raise ModelError("holds no buffer", where=str(path), hint="give one line for each buffer below the header")
-    spend = {} if effort is None else {"effort": effort}
+    spent = EFFORT if effort is None else effort
     start = time.perf_counter()
-    found = lowest(buffers, **spend) if capacity is None else allocate(buffers, capacity, **spend)
+    found = lowest(buffers, effort=spent) if capacity is None else allocate(buffers, capacity, effort=spent)
     elapsed = time.perf_counter() - start
     if found.offsets is None:
         if found.method == "load":

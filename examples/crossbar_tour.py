@@ -1,9 +1,9 @@
-"""Two networks on two crossbars: what they cost, which weights sit where, what the parts take, and when each layer works.
+"""Two networks on two crossbars each: what they cost, which weights sit where, what the parts take, and when each layer works.
 
 python examples/crossbar_tour.py [FOLDER]
 
 ResNet-50 runs on ISAAC and on a chip of NeuroSim's default parts, with layers side by side; a character LSTM on a macro whose converter
-computes the activations, and on its sibling that computes them digitally. With FOLDER, the three figures are written there as SVG.
+computes the activations, and on its sibling that computes them digitally. With FOLDER, the figures are written there as SVG.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def main(folder: Path | None = None) -> None:
 
 def show(device: str, result: cw.Result) -> None:
     found = read_arrays(result.in_memory)
-    assert found is not None
+    if found is None:
+        raise SystemExit(f"{device} is no crossbar")
     share = found.adc_share
     print(f"  {device}: {1e6 * result.latency_s:.4g} us alone, one every {1e6 * found.interval_s:.4g} us; {1e6 * result.energy_j:.4g} uJ")
     print(f"    {found.used:,} of {found.arrays:,} arrays, {100 * found.use:.0f} % of their cells in use")

@@ -33,8 +33,6 @@ from ilp.recount import recount
 from ilp.solver import Effort
 
 ORDERS = ("program", "depth-first", "minimum-peak")
-REPLACEMENTS = ("lru", "belady", "optimal")
-ALLOCATORS = ("none", "best-fit", "linear")
 SCHEMES = (
     ("program", "lru", "best-fit"),
     ("program", "belady", "linear"),

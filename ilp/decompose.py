@@ -58,12 +58,8 @@ def segments(problem: Problem) -> tuple[Segment, ...]:
     return tuple(parts)
 
 
-def clean_cuts(problem: Problem) -> tuple[int, ...]:
-    """The operators at which the problem falls apart, first to last."""
-    return _cuts(problem, *orders_of(problem))
-
-
 def _cuts(problem: Problem, ancestors: list[int], descendants: list[int]) -> tuple[int, ...]:
+    """The operators at which the problem falls apart, first to last."""
     count = len(problem.tasks)
     everything = (1 << count) - 1
     found = []

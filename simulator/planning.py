@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ilp.bits import bits
 from ilp.mapped import optimal_schedule, priced_schedule
 from ilp.parts import without_parts
 from ilp.residency import BlockProblem
-from ilp.residency_search import SHIFT, Prices, bits
+from ilp.residency_search import SHIFT, Prices
 from ilp.schedule import Schedule
 from ilp.trivial import trivial_schedule
 from mappings.dataflow import MappedGraph

@@ -36,7 +36,7 @@ def plan_scene(document: Mapping[str, Any], *, width: float = 1080, heading: boo
     _map(scene, document, x, head, foot)
     # what a mapped operator moves is its tiling's affair, tensor by tensor there is nothing to tell
     low = foot + 14 if document.get("hardware") else _strip(scene, document, x, foot + 34)
-    _step_ticks(scene, x, steps, head, foot, low)
+    _step_ticks(scene, x, steps, foot, low)
     scene.height = low + 26
     return scene
 
@@ -134,7 +134,7 @@ def _strip(scene: Scene, document: Mapping[str, Any], x: LinearScale, top: float
     return foot
 
 
-def _step_ticks(scene: Scene, x: LinearScale, steps: int, head: float, foot: float, low: float) -> None:
+def _step_ticks(scene: Scene, x: LinearScale, steps: int, foot: float, low: float) -> None:
     for value in x.ticks(10 if scene.width > 600 else 4):
         if value < steps:
             scene.add(Text(x(value), foot + 14, count(int(value)), size=11, fill="muted", anchor="middle"))

@@ -41,8 +41,6 @@ NORMS: Mapping[str, tuple[int, int]] = MappingProxyType(
 With xh = (x - mean) rstd (2) and h = g gamma (1) the input's is rstd (h - mean(h) - xh mean(h xh)): two sums over the row (1 and 2) and 4
 more (Ba et al., arXiv 1607.06450); without a mean 7 in all. The weights': xh again, g xh and its sum (gamma), the sum of g (beta)."""
 
-_SCALED = frozenset(("mul", "affine"))
-
 
 def elementwise(tape: Tape, node: Operator, given: dict[str, str]) -> None:
     """Pointwise operators of one nest per output."""
