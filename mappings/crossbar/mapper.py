@@ -10,7 +10,7 @@ from mappings.compulsory import compulsory_reads, compulsory_writes
 from mappings.crossbar.allocation import Allocation, Class, allocate, alone, fits
 from mappings.crossbar.costs import product_energy, write_energy
 from mappings.crossbar.machine import Machine, machine_of
-from mappings.crossbar.nonlinear import absorbed, cell_work
+from mappings.crossbar.nonlinear import absorbed, cell_work, state_conversions
 from mappings.crossbar.report import in_memory, scaled
 from mappings.crossbar.slicing import ACTIVE, Layout, Matrix, bits_needed, event_density, layout_of, matrices_of
 from mappings.crossbar.timing import pace_of, turns, write_cycles
@@ -34,6 +34,7 @@ class CrossbarMapper:
 
     def __init__(self) -> None:
         self._allocation: Allocation | None = None
+        self._graph: OperatorGraph | None = None
         self._machines: dict[str, Machine] = {}
 
     def prepare(self, graph: OperatorGraph, unit: ComputeUnit, hardware: Hardware) -> Hardware:
@@ -42,6 +43,7 @@ class CrossbarMapper:
         Raises:
             InfeasibleError: they take more arrays than there are.
         """
+        self._graph = graph
         self._allocation = allocate(graph, self._machine(unit, hardware), unit, hardware)
         return scaled(hardware, unit, self._allocation.chips)
 
@@ -52,16 +54,17 @@ class CrossbarMapper:
 
     def in_memory(self, unit: ComputeUnit, hardware: Hardware) -> Mapping[str, object] | None:
         """What the arrays hold, for a result; None before ``prepare``."""
-        return in_memory(self._allocation, unit, hardware) if self._allocation is not None else None
+        if self._allocation is None or self._graph is None:
+            return None
+        states = state_conversions(self._graph, unit, hardware, self._machine(unit, hardware), self._held())
+        return in_memory(self._allocation, unit, hardware, tuple(states))
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``. There is one alternative: the arrays are given."""
         machine = self._machine(unit, hardware)
         matrices = matrices_of(operator, tensors)
         if isinstance(matrices, str):
-            known = self._allocation.classes.values() if self._allocation is not None else ()
-            held = [(item.matrix, item.layout) for item in known]
-            return cell_work(operator, tensors, unit, hardware, machine, held) or Unmappable(matrices)
+            return cell_work(operator, tensors, unit, hardware, machine, self._held()) or Unmappable(matrices)
         reason = _refused(matrices, operator, tensors, machine, unit)
         if reason:
             return Unmappable(reason)
@@ -77,6 +80,11 @@ class CrossbarMapper:
             return Unmappable("the elementwise work behind its product needs a vector unit as fallback")
         job = _Job(operator, tensors, unit, hardware, machine, allocation)
         return job.mapped(matrices, others, vector)
+
+    def _held(self) -> list[tuple[Matrix, Layout]]:
+        """The matrices in arrays."""
+        known = self._allocation.classes.values() if self._allocation is not None else ()
+        return [(item.matrix, item.layout) for item in known]
 
     def _machine(self, unit: ComputeUnit, hardware: Hardware) -> Machine:
         if unit.name not in self._machines:

@@ -9,7 +9,7 @@ digital. The digital alternative is the same spec with a linear converter: every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 
 from hwspecs.hardware import ComputeUnit, Hardware
@@ -22,7 +22,7 @@ from mappings.crossbar.timing import Pace, pace_of
 from mappings.crossbar.work import Work, alternative_of
 from mappings.dataflow import MappedOperator
 from mappings.rates import nest_format, vector_cycles, vector_format, vector_unit
-from workloads.graph import Nest, Operator, Tensor
+from workloads.graph import Nest, Operator, OperatorGraph, Tensor
 
 GATE_FUNCTIONS: Mapping[str, Mapping[str, int]] = {"LSTM": {"sigmoid": 3, "tanh": 1}, "RNN": {"tanh": 1}}
 """Functions of the gates of a cell, per hidden value."""
@@ -86,6 +86,28 @@ def cell_work(
     return MappedOperator(
         operator.name, operator.kind, unit.name, (alternative,), vector_ops=operator.vector_ops, reads=reads, writes=writes
     )
+
+
+def state_conversions(
+    graph: OperatorGraph, unit: ComputeUnit, hardware: Hardware, machine: Machine, held: Iterable[tuple[Matrix, Layout]]
+) -> Iterator[tuple[str, int, int]]:
+    """(operator that makes the gates, cycles of its converters from one state to the next, times per input) of each cell of ``graph``.
+
+    The state goes through the converters of the arrays that hold the gates' weights, which meanwhile convert nothing else.
+    """
+    if not machine.functions:
+        return
+    held = tuple(held)
+    made: dict[str, str] = {}
+    for operator, holder, times in graph.walk():
+        source = made.get(operator.inputs[0], operator.name) if operator.kind == "view" else operator.name
+        made.update(dict.fromkeys(operator.outputs, source))
+        kind = str(operator.attributes.get("cell", ""))
+        if not STATE_FUNCTIONS.get(kind) or cell_work(operator, holder.tensors, unit, hardware, machine, held) is None:
+            continue
+        nest, state = operator.nests[0], holder.tensors[operator.inputs[-1]]
+        pace, _ = converted(nest.points, state.format.bits, state, machine)
+        yield made.get(nest.reads[0].tensor, operator.name), pace.interval, times
 
 
 def converted(values: int, bits: int, tensor: Tensor, machine: Machine) -> tuple[Pace, dict[str, float]]:

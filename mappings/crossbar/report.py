@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,14 +43,20 @@ def scaled(hardware: Hardware, unit: ComputeUnit, chips: int) -> Hardware:
     )
 
 
-def in_memory(allocation: Allocation, unit: ComputeUnit, hardware: Hardware) -> dict[str, object]:
+def in_memory(
+    allocation: Allocation, unit: ComputeUnit, hardware: Hardware, states: Sequence[tuple[str, int, int]] = ()
+) -> dict[str, object]:
     """What the arrays hold and how they are used, for a result; what needs times and joules of the run is added by ``completed``.
 
     ``cells``: cells that hold weights, of all copies; ``use``: their share of the cells of the arrays in use. ``busiest``: cycles per
     input of the arrays that work longest, and the layer that they hold; ``written_cycles``: of arrays that weights are written to.
+
+    Args:
+        states: of recurrent cells on the converters of a layer, as of ``mappings.crossbar.nonlinear.state_conversions``.
     """
     machine = allocation.machine
     layers, times = _layers(allocation)
+    _add_states(states, layers, times)
     cells = sum(item.layout.cells * item.instances * item.copies for item in allocation.classes.values() if item.resident)
     used = allocation.used
     again, rewritten = _computed(allocation)
@@ -131,6 +137,19 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
             }
         )
     return rows, times
+
+
+def _add_states(states: Sequence[tuple[str, int, int]], layers: Sequence[Mapping[str, Any]], times: dict[str, int]) -> None:
+    """Add the conversions of states to the layers whose converters they take; rounds with weights of their own share the others' time."""
+    for maker, cycles, rounds in states:
+        row = next((row for row in layers if row["name"] == maker), None)
+        name = maker if row is None else row["held_as"]
+        instances = 1
+        if row is not None and row["resident"]:
+            instances = max(1, next(item["instances"] for item in layers if item["name"] == name))
+        elif row is not None:
+            name = WRITTEN
+        times[name] = times.get(name, 0) + cycles * -(-rounds // instances)
 
 
 def _computed(allocation: Allocation) -> tuple[int, int]:

@@ -109,7 +109,7 @@ def _joined(source: str, before: int, target: str, after: int) -> Edge:
 
 
 def _add_writing(work: Work, unit: ComputeUnit, dram: str, tiles: int, stages: list[Stage], edges: list[Edge]) -> None:
-    """Weights and computed operands come from off chip and are written before each pass; the arrays are written when the pass before has ended."""
+    """What is written comes from off chip and is written before each pass; the arrays are written when the pass before has ended."""
     stages.append(Stage(WRITE, unit.name, (Segment(work.passes, work.write_cycles),)))
     edges.append(Edge(WRITE, ARRAYS, tiles, 1, 0, tiles))
     if work.passes > 1:

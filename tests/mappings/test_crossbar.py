@@ -211,7 +211,7 @@ def test_computed_operands_run_digitally_or_are_written():
 
 @pytest.mark.parametrize("latency", [0.0, 1e-7])
 def test_an_operand_written_in_passes_comes_in_once(latency):
-    """Four heads of 16 x 256 keys take 64 arrays of 16; q, 4 x 256 x 16 bytes, fits in no half of 16 KiB and streams in each of 4 passes."""
+    """Four heads of 16 x 256 keys take 64 arrays of 16; q, 4 x 256 x 16 bytes, is no half of 16 KiB and streams in each of 4 passes."""
     builder = GraphBuilder("attention", "int8")
     builder.input("q", (1, 4, 256, 16))
     builder.input("k", (1, 4, 16, 256))

@@ -56,6 +56,16 @@ def test_a_nonlinear_converter_absorbs_the_functions_of_a_cell(projection, conve
     assert other.energy_by_component["vector.vector"] == pytest.approx(3 * (CELL_OPS["LSTM"] - 4) * 32 * 1e-13)
 
 
+def test_states_take_the_converters_of_the_gates():
+    """By hand: in each of 3 steps the gates' arrays convert twice, 64 cycles each; with a linear ramp once, and tanh(c) is digital."""
+    _, result = played(lstm(), crossbar(RAMP))
+    assert result.in_memory["interval_bound_by"] == "arrays of gates"
+    assert result.in_memory["interval_s"] == pytest.approx(3 * 2 * 64e-9)
+    linear = {name: value for name, value in RAMP.items() if name != "adc.functions"} | {"adc.type": "ramp"}
+    _, other = played(lstm(), crossbar(linear))
+    assert other.in_memory["interval_s"] == pytest.approx(3 * 64e-9)
+
+
 def test_functions_of_parts_of_a_sum_stay_digital():
     """72 rows in arrays of 36: each conversion sees half a sum, so neither gates nor tanh(c) are left to the converters."""
     _, whole = played(lstm(), crossbar(RAMP))
