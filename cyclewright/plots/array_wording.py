@@ -31,7 +31,7 @@ def told(found: Arrays) -> list[tuple[str, str]]:
     ]
     if found.written_bytes:
         worn = "" if found.runs_until_worn is None else f"; cells last {si(found.runs_until_worn, '')} runs"
-        lines.insert(2, ("written", f"{si(found.written_bytes, 'B')} of weights during the run{worn}"))
+        lines.insert(2, ("written", f"{si(found.written_bytes, 'B')} to arrays during the run{worn}"))
     return lines
 
 

@@ -49,7 +49,8 @@ def in_memory(
     """What the arrays hold and how they are used, for a result; what needs times and joules of the run is added by ``completed``.
 
     ``cells``: cells that hold weights, of all copies; ``use``: their share of the cells of the arrays in use. ``busiest``: cycles per
-    input of the arrays that work longest, and the layer that they hold; ``written_cycles``: of arrays that weights are written to.
+    input of the arrays that work longest, and the layer that they hold; ``written_bytes``: of weights and computed operands that are written to
+    arrays; ``weights_written``: whether weights are, so that layers take turns in the same arrays.
 
     Args:
         states: of recurrent cells on the converters of a layer, as of ``mappings.crossbar.nonlinear.state_conversions``.
@@ -59,7 +60,7 @@ def in_memory(
     _add_states(states, layers, times)
     cells = sum(item.layout.cells * item.instances * item.copies for item in allocation.classes.values() if item.resident)
     used = allocation.used
-    again, rewritten = _computed(allocation)
+    again, rewritten, operands = _computed(allocation)
     if again:
         times[WRITTEN] = times.get(WRITTEN, 0) + again
     shared = max(times.items(), key=lambda pair: pair[1], default=("", 0))
@@ -84,7 +85,8 @@ def in_memory(
         "use": cells / (used * machine.cells) if used else 0.0,
         "chips": allocation.chips,
         "cells": cells,
-        "written_bytes": sum(layer["written_bytes"] for layer in layers),
+        "written_bytes": sum(layer["written_bytes"] for layer in layers) + operands,
+        "weights_written": any(layer["written_bytes"] for layer in layers),
         "writes_per_run": writes,
         "runs_until_worn": machine.endurance / writes if writes and machine.endurance else None,
         "busiest": shared[0],
@@ -152,15 +154,16 @@ def _add_states(states: Sequence[tuple[str, int, int]], layers: Sequence[Mapping
         times[name] = times.get(name, 0) + cycles * -(-rounds // instances)
 
 
-def _computed(allocation: Allocation) -> tuple[int, int]:
-    """(cycles, writes) per input of the arrays that computed operands are written to."""
-    machine, spent, writes = allocation.machine, 0, 0
+def _computed(allocation: Allocation) -> tuple[int, int, int]:
+    """(cycles, writes, bytes) per input of the arrays that computed operands are written to."""
+    machine, spent, writes, size = allocation.machine, 0, 0, 0
     for matrix, rounds in allocation.computed if allocation.free else ():
         layout = layout_of(matrix, machine)
         passes = -(-layout.arrays // allocation.free)
         spent += (pace_of(matrix, layout, machine).interval * matrix.products + write_cycles(layout, machine)) * passes * rounds
         writes += passes * rounds
-    return spent, writes
+        size += _bytes(matrix) * rounds
+    return spent, writes, size
 
 
 def _bytes(matrix: Matrix) -> int:
@@ -180,7 +183,7 @@ def completed(
         compulsory: share of the run's off-chip bytes that is compulsory: layers side by side hand the rest on within the chip (not those
             that take turns in the same arrays).
     """
-    if found["written_bytes"]:
+    if found["weights_written"]:
         compulsory = 1.0
     unit = str(found["unit"])
     start = f"{unit}."

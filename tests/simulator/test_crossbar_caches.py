@@ -29,6 +29,8 @@ def test_arrays_that_attention_is_written_to_set_the_interval() -> None:
     """By hand: keys and values of 12 layers, each written row by row, 1 us a row: 64 rows of keys, 128 of values."""
     found = cw.run("bert-base", "isaac", tokens=128, interval=False, overrides={"unit.array.dynamic": "write"}).in_memory
     assert found is not None
+    assert found["written_bytes"] == 12 * 2 * 12 * 64 * 128 * 2  # layers, keys and values, heads of 64 x 128 numbers of 16 bits
+    assert not found["weights_written"]  # weights stay, so layers work side by side
     assert float(str(found["interval_s"])) > 12 * (64 + 128) * 1e-6
     assert found["interval_bound_by"] == "arrays of what is written during the run"
 
