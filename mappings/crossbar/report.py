@@ -49,8 +49,8 @@ def in_memory(
     """What the arrays hold and how they are used, for a result; what needs times and joules of the run is added by ``completed``.
 
     ``cells``: cells that hold weights, of all copies; ``use``: their share of the cells of the arrays in use. ``busiest``: cycles per
-    input of the arrays that work longest, and the layer that they hold; ``written_bytes``: of weights and computed operands that are written to
-    arrays; ``weights_written``: whether weights are, so that layers take turns in the same arrays.
+    input of the arrays that work longest, and the layer that they hold; ``written_bytes``: of weights and computed operands that are
+    written to arrays; ``weights_written``: whether weights are, so that layers take turns in the same arrays.
 
     Args:
         states: of recurrent cells on the converters of a layer, as of ``mappings.crossbar.nonlinear.state_conversions``.
@@ -135,6 +135,7 @@ def _layers(allocation: Allocation) -> tuple[list[dict[str, Any]], dict[str, int
                 "cycles_per_product": pace.interval,
                 "products": matrix.products,
                 "cycles": pace.cycles(turns(matrix.products, item.copies)) * passes,
+                "cycles_all_rounds": pace.cycles(turns(matrix.products, item.copies)) * passes * use.rounds,
                 "written_bytes": 0 if item.resident else _bytes(matrix) * use.instances * use.rounds,
             }
         )

@@ -61,6 +61,8 @@ def test_states_take_the_converters_of_the_gates():
     _, result = played(lstm(), crossbar(RAMP))
     assert result.in_memory["interval_bound_by"] == "arrays of gates"
     assert result.in_memory["interval_s"] == pytest.approx(3 * 2 * 64e-9)
+    (row,) = result.in_memory["layers"]
+    assert (row["rounds"], row["cycles"], row["cycles_all_rounds"]) == (3, 64, 3 * 64)
     linear = {name: value for name, value in RAMP.items() if name != "adc.functions"} | {"adc.type": "ramp"}
     _, other = played(lstm(), crossbar(linear))
     assert other.in_memory["interval_s"] == pytest.approx(3 * 64e-9)
