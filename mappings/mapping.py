@@ -206,13 +206,17 @@ class _Run:
         return handed_to(mapped, operator.name, {was: roots.get(now, now) for was, now in zip(old, names, strict=True)})
 
     def notes(self) -> tuple[str, ...]:
-        """One line per reason for a fallback, and one for the operators of which only the bytes are counted."""
+        """One line per reason for a fallback, and one for the operators of which only the bytes are counted; then what the
+        primary unit's mapper remarks (a method ``remarks``)."""
         notes = [
             f"{several(names)} on unit {to!r} because {unit!r} cannot run {'it' if len(names) == 1 else 'them'}: {reason}"
             for (unit, to, reason), names in self._fallbacks.items()
         ]
         if self._bytes_only:
             notes.append(f"{several(self._bytes_only)} by bytes only: what is computed there is not known and not counted")
+        remarks = getattr(self._mapper(self.hardware.primary), "remarks", None)
+        if remarks is not None:
+            notes.extend(remarks(self.hardware.primary, self.hardware))
         return (*notes, *exceeded(self.hardware))
 
     def _new(self, operator: Operator, tensors: Mapping[str, Tensor]) -> MappedOperator:

@@ -11,17 +11,15 @@ from mappings.crossbar.allocation import Allocation, Class, allocate, alone, fit
 from mappings.crossbar.costs import product_energy, write_energy
 from mappings.crossbar.machine import Machine, machine_of
 from mappings.crossbar.nonlinear import absorbed, cell_work, state_conversions
+from mappings.crossbar.remarks import remarks
 from mappings.crossbar.report import in_memory, scaled
-from mappings.crossbar.slicing import ACTIVE, Layout, Matrix, bits_needed, event_density, layout_of, matrices_of
+from mappings.crossbar.slicing import ACTIVE, Layout, Matrix, event_density, layout_of, matrices_of
 from mappings.crossbar.timing import pace_of, turns, write_cycles
 from mappings.crossbar.work import Work, alternative_of
 from mappings.dataflow import MappedOperator
 from mappings.rates import nest_format, served_format, vector_cycles, vector_format, vector_operations, vector_unit
 from mappings.registry import Unmappable
 from workloads.graph import Nest, Operator, OperatorGraph, Role, Tensor
-
-POOR_USE = 0.1
-"""Use of a matrix's arrays below which a report says so."""
 
 
 class CrossbarMapper:
@@ -58,6 +56,10 @@ class CrossbarMapper:
             return None
         states = state_conversions(self._graph, unit, hardware, self._machine(unit, hardware), self._held())
         return in_memory(self._allocation, unit, hardware, tuple(states))
+
+    def remarks(self, unit: ComputeUnit, hardware: Hardware) -> tuple[str, ...]:
+        """What a run should say of the arrays; nothing before ``prepare``."""
+        return remarks(self._allocation, unit) if self._allocation is not None else ()
 
     def map(self, operator: Operator, tensors: Mapping[str, Tensor], unit: ComputeUnit, hardware: Hardware) -> MappedOperator | Unmappable:
         """See ``mappings.registry.Mapper``. There is one alternative: the arrays are given."""
@@ -200,7 +202,6 @@ class _Job:
             self.actions[action] = self.actions.get(action, 0.0) + joules * (matrix.products * active if active else products)
         self._buffered(matrix, products)
         self._crossed(matrix, item)
-        self._remarks(matrix, layout)
 
     def _written(self, matrix: Matrix, layout: Layout, passes: int, streamed: bool) -> None:
         self.passes = max(self.passes, passes)
@@ -231,16 +232,6 @@ class _Job:
         self.crossing += ceil(seconds * self.machine.clock_hz)
         action = f"{link.name}.byte"
         self.actions[action] = self.actions.get(action, 0.0) + size * share
-
-    def _remarks(self, matrix: Matrix, layout: Layout) -> None:
-        reading = self.machine.reading
-        if reading.converter and reading.converter != "nonlinear_ramp":
-            needed = bits_needed(self.machine, layout.deepest, matrix.input_format.bits)
-            if needed > reading.resolution:
-                self.notes[f"sums of {layout.deepest} rows need a converter of {needed} bits, it has {reading.resolution}"] = None
-        use = layout.cells / (layout.arrays * self.machine.cells)
-        if use < POOR_USE:
-            self.notes[f"poor use: its weights fill less than {100 * POOR_USE:.0f} % of the cells of their arrays"] = None
 
     def _vector(self, nests: list[Nest], vector: ComputeUnit) -> int:
         """Cycles of the digital unit for ``nests``; books their operations."""

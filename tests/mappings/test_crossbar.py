@@ -111,6 +111,28 @@ def test_bits_that_a_converter_needs():
     assert any("need a converter of 9 bits, it has 8" in warning for warning in result.warnings)
 
 
+def test_narrow_converters_are_told_once_with_the_widest_sum():
+    """By hand: 128 rows sum to 384 (9 bits), 64 rows to 192 (8, enough), 100 rows to 300 (9): two operators of three in one line."""
+    builder = GraphBuilder("net", "int8")
+    builder.input("x", (4, 128))
+    for name, k, n in (("a", 128, 64), ("b", 64, 100), ("c", 100, 32)):
+        builder.weight(f"w{name}", (k, n))
+        builder.gemm("x" if name == "a" else {"b": "a", "c": "b"}[name], f"w{name}", name, name=name)
+    builder.output("c")
+    _, result = played(builder.build(), crossbar(SERIAL))
+    (line,) = [warning for warning in result.warnings if "converter" in warning]
+    assert line.startswith("2 operators (a, c) on unit 'array'")
+    assert line.endswith("the widest is a: sums of 128 rows need a converter of 9 bits, it has 8")
+
+
+def test_a_ramp_that_gives_the_bits_of_the_result_is_not_too_narrow():
+    linear = {name: value for name, value in RAMP.items() if name != "adc.functions"} | {"adc.type": "ramp"}
+    _, same = played(graph(gemm("fc", 5, 16, 64, format="int5")), crossbar(linear))
+    _, fewer = played(graph(gemm("fc", 5, 16, 64, format="int5")), crossbar(linear | {"adc.resolution": 4}))
+    assert not any("converter" in warning for warning in same.warnings)
+    assert any("fc: sums of 64 rows need a converter of" in warning for warning in fewer.warnings)
+
+
 def test_weights_are_no_traffic_of_an_inference():
     mapped, result = played(graph(gemm("fc", 5, 16, 16)), crossbar())
     (operator,) = mapped.blocks[0].operators
