@@ -118,6 +118,7 @@ class WhatIf:
         leaves: effects, the limiting leaf first; empty if only a concrete change was asked for.
         metric: the metric that ranks them (``latency_s`` or ``energy_j``).
         output_errors: of a crossbar's largest layers, base and changed; None where there is no change or no crossbar.
+        unmoved: what of a crossbar's spec stays as stated although the change would move it.
     """
 
     base: Result
@@ -126,6 +127,7 @@ class WhatIf:
     overrides: tuple[str, ...] = ()
     changed: Result | None = None
     output_errors: tuple[float | None, float | None] | None = None
+    unmoved: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, in the form that the module describes."""
@@ -147,7 +149,7 @@ class WhatIf:
         errors = {} if self.output_errors is None else {"output_error": list(self.output_errors)}
         return {
             "overrides": list(self.overrides), "metrics": metrics, "bound_by": [base["bound_by"], self.changed.bound_by],
-            "warnings": [warning for warning in self.changed.warnings if warning not in self.base.warnings], **errors,
+            "warnings": [*self.unmoved, *(warning for warning in self.changed.warnings if warning not in self.base.warnings)], **errors,
         }  # fmt: skip
 
 
@@ -184,13 +186,15 @@ def whatif(
     changed: Result | None = None
     texts: tuple[str, ...] = ()
     errors: tuple[float | None, float | None] | None = None
+    unmoved: tuple[str, ...] = ()
     if set:
         device, texts = with_overrides(prepared, set)
         changed = evaluate(prepared, device)
         if _crossbar(prepared.hardware):
             errors = _output_error(prepared, prepared.hardware), _output_error(prepared, device)
+            unmoved = _left_as_stated(prepared.hardware, device)
     effects = _effects(prepared, planned, base, ranked, progress) if leaves else ()
-    return WhatIf(base, effects, ranked, texts, changed, errors)
+    return WhatIf(base, effects, ranked, texts, changed, errors, unmoved)
 
 
 def _effects(
@@ -229,6 +233,12 @@ def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric:
 
 def _crossbar(hardware: Hardware) -> bool:
     return any(unit.kind == "crossbar" for unit in hardware.units.values())
+
+
+def _left_as_stated(before: Hardware, after: Hardware) -> tuple[str, ...]:
+    from mappings.crossbar.remarks import left_as_stated  # other hardware never loads the family
+
+    return left_as_stated(before, after)
 
 
 def _changes_numbers(hardware: Hardware, path: str) -> bool:

@@ -1,13 +1,16 @@
-"""What a run should say of the layers on arrays: converters too narrow for their sums, arrays that are hardly used. One line for a unit."""
+"""What a run should say of the layers on arrays: converters too narrow for their sums, arrays that are hardly used. One line for a unit.
+
+And what a change of a spec leaves as it was: a stated energy, power or area of a converter whose resolution changes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from hwspecs.crossbar import RAMPS
-from hwspecs.hardware import ComputeUnit
+from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.crossbar.allocation import Allocation
-from mappings.crossbar.machine import Machine
+from mappings.crossbar.machine import ADC, DAC, KIND, Machine
 from mappings.crossbar.slicing import Layout, Matrix, bits_needed, layout_of
 from mappings.mapping import several
 
@@ -56,3 +59,25 @@ def _bits_missing(matrix: Matrix, layout: Layout, machine: Machine) -> int:
         return 0
     needed = bits_needed(machine, layout.deepest, matrix.input_format.bits)
     return needed if needed > reading.resolution else 0
+
+
+def left_as_stated(before: Hardware, after: Hardware) -> tuple[str, ...]:
+    """A line per converter whose resolution differs between two specs while an energy, power or area that both state does not."""
+    lines = []
+    for name, unit in after.units.items():
+        if unit.kind != KIND or name not in before.units:
+            continue
+        old, new = before.units[name].parameters, unit.parameters
+        for part in (ADC, DAC):
+            if old.get(f"{part}.resolution") == new.get(f"{part}.resolution"):
+                continue
+            costs = [
+                key for key in ("energy", "power", "area") if f"{part}.{key}" in new and old.get(f"{part}.{key}") == new[f"{part}.{key}"]
+            ]
+            if costs:
+                does = "is stated in the spec and does" if len(costs) == 1 else "are stated in the spec and do"
+                lines.append(
+                    f"the {' and '.join(costs)} of unit.{name}.{part} {does} not follow its resolution: "
+                    "a component model in place of what is stated would (docs/crossbar-parts.md)"
+                )
+    return tuple(lines)

@@ -155,3 +155,12 @@ def test_a_change_may_state_what_the_spec_leaves_out() -> None:
     assert answer.changed is not None
     assert answer.changed.executed_flops == answer.base.executed_flops / 2
     assert answer.changed.cycles < answer.base.cycles
+
+
+def test_a_converter_of_stated_power_does_not_follow_its_resolution() -> None:
+    """ISAAC states power and area of its converters: the change says so; one that states them anew, or changes no resolution, does not."""
+    told = {"unit.array.adc.resolution": 6}
+    anew = told | {"unit.array.adc.power": "1 mW", "unit.array.adc.area": "0.0006 mm2"}
+    for change, lines in ((told, 1), (anew, 0), ({"unit.array.adc.rate": "600 MHz"}, 0)):
+        change_of = cw.whatif("gemm:4x64x64", "isaac", set=change, leaves=False).as_dict()["change"]
+        assert sum("power and area of unit.array.adc are stated in the spec" in line for line in change_of["warnings"]) == lines
