@@ -18,6 +18,9 @@ from mappings.dataflow import Alternative, MappedBlock, MappedGraph, MappedOpera
 from mappings.mapping import parts_of, view_roots
 from workloads.graph import Operator, Repeat, Tensor
 
+PIPELINE = "layer pipeline"
+"""Kind of a group whose members work side by side, each on resources of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -14,6 +14,7 @@ from ilp.replay import check
 from ilp.schedule import Schedule
 from mappings.dataflow import MappedGraph
 from mappings.fpga import resources_of
+from mappings.groups import PIPELINE
 from mappings.mapping import several
 from simulator import CYCLEWRIGHT_PACKAGE
 from simulator.dram import Commands
@@ -86,7 +87,8 @@ class _Run:
                 for resource, spent in work.items():
                     busy[resource] = busy.get(resource, 0) + spent
                 end = timing.start + (timing.by_turn[0] if timing.by_turn else 0)
-                rows.append(Row(step, timing.start / clock, end / clock, total / clock, held_by(work, total)))
+                held = held_by(work, 0 if step.item.kind == PIPELINE else total)  # of layers side by side the busiest sets the pace
+                rows.append(Row(step, timing.start / clock, end / clock, total / clock, held))
         seconds = {resource: spent / clock for resource, spent in busy.items() if spent}
         merged = spans(program, timings) if timeline else ()
         result = self._result(fidelity, rows, cycles / clock, cycles, seconds, merged)

@@ -24,12 +24,11 @@ from mappings.crossbar.machine import KIND
 from mappings.crossbar.rows import Window, rows_of, windows_of
 from mappings.crossbar.work import ARRAYS
 from mappings.dataflow import LINK, PORT, Alternative, Edge, MappedOperator, Segment, Stage, Transfer
-from mappings.groups import Group, Stretch, standing_for
+from mappings.groups import PIPELINE, Group, Stretch, standing_for
 from workloads.graph import Operator, Role
 
 BATCH = 16
 """Images of a batch that are played one by one; of larger batches no pipeline is made (the steady interval says what they take)."""
-NAME = "layer pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def pipelines(stretch: Stretch, in_memory: Mapping[str, Any] | None) -> tuple[Gr
         maker = _Maker(stretch, first, last, layers, unit.name)
         alternative = maker.alternative()
         if alternative is not None:
-            groups.append(Group(first, last, standing_for(stretch, first, last, NAME, (alternative,), unit.name)))
+            groups.append(Group(first, last, standing_for(stretch, first, last, PIPELINE, (alternative,), unit.name)))
     return tuple(groups)
 
 

@@ -63,7 +63,7 @@ def in_memory(
     again, rewritten, operands = _computed(allocation)
     if again:
         times[WRITTEN] = times.get(WRITTEN, 0) + again
-    shared = max(times.items(), key=lambda pair: pair[1], default=("", 0))
+    shared = max(reversed(times.items()), key=lambda pair: pair[1], default=("", 0))  # of equal ones the last, as in ``Result.bound_by``
     read = convert = 0.0
     for item in allocation.classes.values():
         bits = item.matrix.input_format.bits

@@ -68,6 +68,7 @@ def test_three_layers_by_hand():
     assert result.dram_bytes == result.compulsory_bytes == 36 + 4
     assert result.in_memory["interval_s"] == pytest.approx(360e-9)
     assert result.in_memory["interval_bound_by"] == "arrays of conv0"
+    assert result.operators[0].bound_by == result.bound_by == "compute:array.conv0"
 
 
 def test_padding_below_lets_the_last_row_go_at_once():
