@@ -6,7 +6,7 @@ that each tile is a box of the loop nest and its part of an operand is a box too
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 
 from hwspecs.vocabulary.records import dataclass
@@ -67,6 +67,21 @@ def splits(dims: Sequence[tuple[str, int]], edge: int, shortest: int) -> list[Sp
         if (place, tile) not in found:
             found[place, tile] = _split(dims, place, tile)
     return list(found.values())
+
+
+def finest_whole(dims: Sequence[tuple[str, int]], found: Sequence[Split], whole: Collection[str], edge: int) -> list[Split]:
+    """``found`` with the smallest tiles that cut none of the dimensions ``whole`` and fill an array that holds ``edge`` points.
+
+    Even ratios may jump over them. They come second, so that the list for a longer shortest run stays the beginning of that for a
+    shorter one.
+    """
+    place = next((index for index, (name, _) in enumerate(dims) if name in whole), 0) - 1
+    if place < 0:
+        return list(found)
+    least = _split(dims, place, 1)
+    if least.size < edge or any(item.size == least.size for item in found):
+        return list(found)
+    return [*found[:1], least, *found[1:]]
 
 
 def aligned(dims: Sequence[tuple[str, int]], found: Sequence[Split], dim: str, multiple: int) -> list[Split]:

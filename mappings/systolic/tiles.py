@@ -19,7 +19,7 @@ from hwspecs.vocabulary.records import dataclass
 from mappings.systolic.folds import FLOWS, OUTPUT, WEIGHT, Flow
 from mappings.systolic.pace import Stream
 from mappings.systolic.problem import Dims, Part, Product
-from mappings.systolic.splits import Split, aligned, splits
+from mappings.systolic.splits import Split, aligned, finest_whole, splits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,6 +241,7 @@ class TileSearch:
         if whole:
             extents = dict(dims)
             found = [item for item in found if all(item.tiles[dim] == extents[dim] for dim in whole)]
+            found = finest_whole(dims, found, whole, edge[0])
         if group == "k" and product.grain is not None:
             found = aligned(dims, found, *product.grain)
         return [item for item in found if item.count == 1] if one else found
