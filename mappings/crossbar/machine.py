@@ -46,7 +46,6 @@ DEFAULT_PER: Mapping[str, str] = {
     "cell": "cell",
 }
 """What an action of a part is where its spec does not say; of any other name it is a product."""
-_EACH = ("row", "column", "cell", "conversion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +223,3 @@ def _converter(values: Values, name: str, reading: Reading) -> Part | None:
         count, drawn = float(-(-reading.rows // int(values.get(start + "sharing", 1)))), 0.0
     energy = float(values.get(start + "energy", drawn))
     return Part(name, count, "conversion" if name == ADC else "row", energy, power, float(values.get(start + "area", 0.0)))
-
-
-def is_each(part: Part) -> bool:
-    """Whether a part is there for each row, column or cell, so that unused ones draw nothing."""
-    return part.per in _EACH
