@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from traceback import extract_tb
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from hwspecs.hardware import ComputeUnit, Hardware
-from hwspecs.vocabulary.errors import ArgumentError, ContractError, UnsupportedError
+from hwspecs.vocabulary.errors import ArgumentError, ContractError
+from hwspecs.vocabulary.plug_ins import loaded, plug_ins
 from mappings.dataflow import MappedOperator
 from workloads.graph import Operator, Tensor
 
@@ -84,14 +83,9 @@ def register_mapper(kind: str, factory: Callable[[], Mapper]) -> None:
     _registered[kind] = factory
 
 
-@cache
-def _plug_ins() -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=MAPPER_GROUP) if point.name not in _BUILT_IN}
-
-
 def mapper_kinds() -> tuple[str, ...]:
     """Kinds of compute units that can be served here, sorted."""
-    return tuple(sorted({*_BUILT_IN, *_registered, *_plug_ins()}))
+    return tuple(sorted({*_BUILT_IN, *_registered, *plug_ins(MAPPER_GROUP)}))
 
 
 def find_mapper(kind: str) -> Mapper | None:
@@ -107,21 +101,13 @@ def find_mapper(kind: str) -> Mapper | None:
         return mapper
     if kind in _registered:
         return _made(kind, _registered[kind])
-    point = _plug_ins().get(kind)
+    point = plug_ins(MAPPER_GROUP).get(kind)
     if point is None:
         return None
-    try:
-        loaded = point.load()
-    except (ImportError, AttributeError) as error:
-        raise UnsupportedError(
-            f"the mapper plug-in {point.value!r} of kind {kind!r} cannot be loaded: {error}",
-            where=f"entry point {MAPPER_GROUP}",
-            hint="reinstall or remove the package that registers it",
-        ) from error
-    return _made(kind, loaded)
+    return _made(kind, loaded(point, f"mapper plug-in {point.value!r} of kind {kind!r}"))
 
 
-def _made(kind: str, factory: Callable[[], Mapper]) -> Mapper:
+def _made(kind: str, factory: Any) -> Mapper:
     try:
         mapper = factory()
     except Exception as error:  # the plug-in's own code

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 
 from hwspecs.hardware import ComputeUnit, Hardware
-from hwspecs.vocabulary.errors import ArgumentError, ContractError, UnknownNameError, UnsupportedError
+from hwspecs.vocabulary.errors import ArgumentError, ContractError, UnknownNameError
+from hwspecs.vocabulary.plug_ins import loaded, plug_ins
 from hwspecs.vocabulary.suggest import did_you_mean
 from mappings.crossbar.components import converters, digital
 from mappings.crossbar.components.model import ComponentModel, Cost, Model
@@ -40,14 +39,9 @@ def register_component(name: str, model: Model) -> None:
     _registered[name] = model
 
 
-@cache
-def _plug_ins() -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=COMPONENT_GROUP) if point.name not in BUILT_IN}
-
-
 def component_names() -> tuple[str, ...]:
     """Names of all models that can be used here, sorted."""
-    return tuple(sorted({*BUILT_IN, *_registered, *_plug_ins()}))
+    return tuple(sorted({*BUILT_IN, *_registered, *plug_ins(COMPONENT_GROUP)}))
 
 
 def find_component(name: str, *, where: str | None = None) -> Model:
@@ -62,20 +56,13 @@ def find_component(name: str, *, where: str | None = None) -> Model:
         return BUILT_IN[name]
     if name in _registered:
         return _registered[name]
-    point = _plug_ins().get(name)
+    point = plug_ins(COMPONENT_GROUP).get(name)
     if point is None:
         raise UnknownNameError(f"no component model {name!r}", where=where, hint=did_you_mean(name, component_names()))
-    try:
-        loaded = point.load()
-    except (ImportError, AttributeError) as error:
-        raise UnsupportedError(
-            f"the component plug-in {point.value!r} cannot be loaded: {error}",
-            where=f"entry point {COMPONENT_GROUP}",
-            hint="reinstall or remove the package that registers it",
-        ) from error
-    if not isinstance(loaded, Model):
+    model = loaded(point, f"component plug-in {point.value!r}")
+    if not isinstance(model, Model):
         raise ContractError(f"the component plug-in {point.value!r} has no method `cost`", where=f"entry point {COMPONENT_GROUP}")
-    return loaded
+    return model
 
 
 def cost_of(name: str, values: Mapping[str, float | int | str], *, where: str | None = None) -> Cost:
