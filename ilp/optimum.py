@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ilp.atomic import least_capacity
-from ilp.baselines import Scheme, baselines
+from ilp.baselines import Scheme, baselines, depth_first
+from ilp.budgets import minimum_peak
 from ilp.placement import placed
 from ilp.placement_repair import mended
 from ilp.placement_views import side_by_side_addresses
@@ -106,9 +107,6 @@ def simple_schemes(problem: Problem, capacity: int, *, seconds: float | None = N
     Args:
         seconds: wall-clock limit; where it cuts the search for the minimum-peak order short, that order is worse than it could be.
     """
-    from ilp.baselines import depth_first
-    from ilp.budgets import minimum_peak
-
     orders = {"program": tuple(range(len(problem.tasks))), "depth-first": depth_first(problem)}
     half = None if seconds is None else seconds / 2
     orders["minimum-peak"] = minimum_peak(problem, seconds=half).course[0]
@@ -180,7 +178,5 @@ def _weighed(job: _Job, answer: Answer, schemes: Schemes, placing: bool) -> Answ
 
 def _with(job: _Job, answer: Answer, plan: Plan, how: str) -> Answer:
     extra = job.cost(plan)
-    stopped = answer.stopped or ("placement" if extra > answer.lower_bound_bytes and not answer.stopped else "")
-    if extra == answer.lower_bound_bytes:
-        stopped = ""
+    stopped = "" if extra == answer.lower_bound_bytes else answer.stopped or "placement"
     return replace(answer, plan=plan, extra_bytes=extra, method=answer.method + how, placed=True, stopped=stopped)
