@@ -11,11 +11,12 @@ from math import sqrt
 from typing import Any
 
 from cyclewright.api import prepare
+from hwspecs.crossbar import KIND, has_crossbar
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.errors import ArgumentError, UnknownNameError
 from hwspecs.vocabulary.suggest import did_you_mean
 from mappings.crossbar.allocation import fits
-from mappings.crossbar.machine import KIND, machine_of
+from mappings.crossbar.machine import machine_of
 from mappings.crossbar.precision import CONVERSIONS, Arithmetic, Precision, arithmetic_of, check
 from mappings.crossbar.slicing import bits_needed, event_density, layout_of, matrices_of
 from workloads.graph import OperatorGraph
@@ -129,11 +130,6 @@ def quick_error(graph: OperatorGraph, hardware: Hardware) -> float | None:
         return None
     found = _layers(graph, hardware)[:_LARGEST]
     return _mean([(layer.macs, layer.precision.error) for layer in _checked(found, 0, _SHORT)]) if found else None
-
-
-def has_crossbar(hardware: Hardware) -> bool:
-    """Whether a unit of the device is a crossbar."""
-    return any(unit.kind == KIND for unit in hardware.units.values())
 
 
 def changes_numbers(hardware: Hardware, path: str) -> bool:

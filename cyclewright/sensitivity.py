@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from cyclewright.api import Overrides, Plan, Prepared, document_of, evaluate, plan, play, prepare
 from cyclewright.metrics import headline, metric_of
 from cyclewright.variation import highest_value, numeric_leaves, run_varied, varied_value, vary, with_overrides
+from hwspecs.crossbar import has_crossbar
 from hwspecs.dram import is_dram_leaf
 from hwspecs.vocabulary.errors import ArgumentError, CyclewrightError
 
@@ -190,7 +191,7 @@ def whatif(
     if set:
         device, texts = with_overrides(prepared, set)
         changed = evaluate(prepared, device)
-        if _crossbar(prepared.hardware):
+        if has_crossbar(prepared.hardware):
             errors = _output_error(prepared, prepared.hardware), _output_error(prepared, device)
             unmoved = _left_as_stated(prepared.hardware, device)
     effects = _effects(prepared, planned, base, ranked, progress) if leaves else ()
@@ -215,7 +216,7 @@ def _rank(effect: LeafEffect) -> tuple[float, float, str]:
 
 def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric: str) -> LeafEffect:
     base_value = base.latency_s if metric == "latency_s" else base.energy_j
-    judged = _crossbar(prepared.hardware) and _changes_numbers(prepared.hardware, leaf.path)
+    judged = has_crossbar(prepared.hardware) and _changes_numbers(prepared.hardware, leaf.path)
     points = tuple(_point(prepared, planned, leaf, factor, metric, base_value) for factor in FACTORS)
     if judged:
         points = tuple(_with_error(prepared, leaf, point) for point in points)
@@ -229,10 +230,6 @@ def _effect(prepared: Prepared, planned: Plan, base: Result, leaf: Leaf, metric:
         _elasticity(small.energy_j, base.energy_j, small.value, float(leaf.value)), gain, best,
         _output_error(prepared, prepared.hardware) if judged else None,
     )  # fmt: skip
-
-
-def _crossbar(hardware: Hardware) -> bool:
-    return any(unit.kind == "crossbar" for unit in hardware.units.values())
 
 
 def _left_as_stated(before: Hardware, after: Hardware) -> tuple[str, ...]:

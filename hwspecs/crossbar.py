@@ -16,7 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from hwspecs.hardware import Hardware
 from hwspecs.vocabulary.formats import format_names, number_format
+
+KIND = "crossbar"
+"""The kind of compute units that are arrays."""
 
 Values = Mapping[str, float | int | str]
 RAMPS = ("ramp", "nonlinear_ramp")
@@ -155,3 +159,8 @@ def _formats(input_bits: int) -> list[str]:
     """Integer formats that inputs of ``input_bits`` bits or less may have."""
     formats = [number_format(name) for name in format_names()]
     return [item.name for item in formats if item.family == "int" and item.bits <= input_bits]
+
+
+def has_crossbar(hardware: Hardware) -> bool:
+    """Whether a unit of the device is a crossbar."""
+    return any(unit.kind == KIND for unit in hardware.units.values())

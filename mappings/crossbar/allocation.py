@@ -12,9 +12,8 @@ that are kept free for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as mutable
-from dataclasses import field
 from math import prod
 
 from hwspecs.hardware import ComputeUnit, Hardware
@@ -85,7 +84,6 @@ class Allocation:
     chips: int
     arrays: int
     free: int
-    notes: tuple[str, ...] = field(default_factory=tuple)
     computed: tuple[tuple[Matrix, int], ...] = ()
 
     @property
@@ -101,24 +99,20 @@ def allocate(graph: OperatorGraph, machine: Machine, unit: ComputeUnit, hardware
         InfeasibleError: the weights take more arrays than there are, and may neither go over chips nor be written during the run.
     """
     uses = tuple(_uses(graph, machine))
+    computed = tuple(_computed(graph, machine))
     classes = _classes(uses, machine)
     need = sum(item.instances * item.layout.arrays for item in classes.values())
-    chips, notes = 1, ()
-    reserve = _reserve(graph, machine)
-    if need > machine.arrays:
-        chips = min(machine.chips, -(-need // machine.arrays))
+    chips = min(machine.chips, -(-need // machine.arrays)) if need > machine.arrays else 1
     room = chips * machine.arrays
+    if need > room and not machine.reprogram:
+        raise _too_large(need, machine, unit, hardware)
     if need > room:
-        if not machine.reprogram:
-            raise _too_large(need, machine, unit, hardware)
-        need = _evict(classes, room)
-    if machine.replicate and need < room:
-        _replicate(classes, max(0, room - need - reserve))
-    allocation = Allocation(machine, classes, uses, chips, room, 0, notes)
-    free = room - allocation.used
+        _evict(classes, room)
+    elif machine.replicate and need < room:
+        _replicate(classes, max(0, room - need - _reserve(computed, machine)))
     if chips > 1:
-        _cross(allocation)
-    return Allocation(machine, classes, uses, chips, room, free, notes, tuple(_computed(graph, machine)))
+        _cross(uses, classes, machine.arrays)
+    return Allocation(machine, classes, uses, chips, room, room - sum(item.arrays for item in classes.values()), computed)
 
 
 def alone(operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, unit: ComputeUnit, hardware: Hardware) -> Allocation:
@@ -128,15 +122,9 @@ def alone(operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, u
 
 
 def _uses(graph: OperatorGraph, machine: Machine) -> Iterator[Use]:
-    for operator, holder, scopes in _walk(graph, ()):
-        matrices = matrices_of(operator, holder.tensors)
-        if isinstance(matrices, str):
-            continue
-        if not all(fits(matrix, machine) for matrix in matrices):
-            continue
-        for matrix in matrices:
-            if matrix.static and matrix.macs:
-                yield Use(operator.name, matrix, *_stored(matrix.weight, scopes))
+    for operator, matrix, scopes in _matrices(graph, machine):
+        if matrix.static:
+            yield Use(operator.name, matrix, *_stored(matrix.weight, scopes))
 
 
 def fits(matrix: Matrix, machine: Machine) -> bool:
@@ -144,6 +132,14 @@ def fits(matrix: Matrix, machine: Machine) -> bool:
     reading = machine.reading
     streams = matrix.input_format.bits <= reading.input_bits and matrix.input_format.family == "int"
     return streams and matrix.weight_bits <= reading.weight_bits
+
+
+def _matrices(graph: OperatorGraph, machine: Machine) -> Iterator[tuple[Operator, Matrix, tuple[Repeat, ...]]]:
+    """The products of operators that arrays take, with the repeats around them."""
+    for operator, holder, scopes in _walk(graph, ()):
+        matrices = matrices_of(operator, holder.tensors)
+        if not isinstance(matrices, str) and all(fits(matrix, machine) for matrix in matrices):
+            yield from ((operator, matrix, scopes) for matrix in matrices if matrix.macs)
 
 
 def _walk(graph: OperatorGraph, scopes: tuple[Repeat, ...]) -> Iterator[tuple[Operator, OperatorGraph, tuple[Repeat, ...]]]:
@@ -190,31 +186,22 @@ def _classes(uses: tuple[Use, ...], machine: Machine) -> dict[Key, Class]:
     return classes
 
 
-def _reserve(graph: OperatorGraph, machine: Machine) -> int:
+def _reserve(computed: Sequence[tuple[Matrix, int]], machine: Machine) -> int:
     """Arrays that computed operands are written to: those of the largest, at most an eighth of a chip."""
-    if not machine.write_dynamic:
-        return 0
-    most = 0
-    for operator, holder, _ in _walk(graph, ()):
-        matrices = matrices_of(operator, holder.tensors)
-        if not isinstance(matrices, str) and all(fits(matrix, machine) for matrix in matrices):
-            most = max([most, *(layout_of(matrix, machine).arrays for matrix in matrices if not matrix.static and matrix.macs)])
-    return min(most, max(1, machine.arrays // 8))
+    return min(max((layout_of(matrix, machine).arrays for matrix, _ in computed), default=0), max(1, machine.arrays // 8))
 
 
 def _computed(graph: OperatorGraph, machine: Machine) -> Iterator[tuple[Matrix, int]]:
     """Computed operands that are written to arrays, with the rounds of the repeats around them."""
     if not machine.write_dynamic:
         return
-    for operator, holder, scopes in _walk(graph, ()):
-        matrices = matrices_of(operator, holder.tensors)
-        if not isinstance(matrices, str) and all(fits(matrix, machine) for matrix in matrices):
-            rounds = prod(scope.count for scope in scopes)
-            yield from ((matrix, rounds) for matrix in matrices if not matrix.static and matrix.macs)
+    for _, matrix, scopes in _matrices(graph, machine):
+        if not matrix.static:
+            yield matrix, prod(scope.count for scope in scopes)
 
 
-def _evict(classes: Mapping[Key, Class], room: int) -> int:
-    """Decide which classes stay; returns the arrays that those take."""
+def _evict(classes: Mapping[Key, Class], room: int) -> None:
+    """Decide which classes stay; what is left over is where the others are written."""
     largest = max(item.layout.arrays for item in classes.values())
     scratch = min(largest, max(1, room // _SCRATCH_SHARE))
     taken = 0
@@ -222,7 +209,6 @@ def _evict(classes: Mapping[Key, Class], room: int) -> int:
         size = item.instances * item.layout.arrays
         item.resident = taken + size <= room - scratch
         taken += size if item.resident else 0
-    return room  # what is left over is where the others are written
 
 
 def _replicate(classes: Mapping[Key, Class], room: int) -> None:
@@ -238,13 +224,12 @@ def _replicate(classes: Mapping[Key, Class], room: int) -> None:
         item.copies = int(copies)
 
 
-def _cross(allocation: Allocation) -> None:
-    """Count the borders between chips that lie within each class's arrays; matrices are placed in program order."""
+def _cross(uses: Sequence[Use], classes: Mapping[Key, Class], size: int) -> None:
+    """Count the borders between chips of ``size`` arrays that lie within each class's arrays; matrices are placed in program order."""
     place = 0
-    size = allocation.machine.arrays
     placed: set[Place] = set()
-    for use in allocation.uses:
-        item = allocation.classes[use.matrix.key]
+    for use in uses:
+        item = classes[use.matrix.key]
         if use.place in placed or not item.resident:
             continue
         placed.add(use.place)

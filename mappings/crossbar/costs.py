@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hwspecs.vocabulary.formats import NumberFormat
 from mappings.crossbar.machine import ADC, CELLS, DAC, Machine, Part
 from mappings.crossbar.slicing import Layout, Matrix
 
@@ -86,8 +87,6 @@ def array_area(machine: Machine) -> dict[str, float]:
 
 def full_array(machine: Machine, input_bits: int | None = None) -> tuple[Layout, Matrix]:
     """An array in use entirely, and the matrix that it holds."""
-    from hwspecs.vocabulary.formats import NumberFormat
-
     reading = machine.reading
     bits = reading.input_bits if input_bits is None else input_bits
     weights = max(1, machine.weights_per_row)

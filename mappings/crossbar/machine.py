@@ -25,7 +25,6 @@ from hwspecs.crossbar import Reading, Values, reading_of
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.records import dataclass
 
-KIND = "crossbar"
 ADC, DAC, CELLS = "adc", "dac", "cells"
 DRAWN, WITH_ARRAYS = "drawn", "arrays"
 """Key of a special part, and its word for parts that draw their power while arrays work."""

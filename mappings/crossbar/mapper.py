@@ -43,7 +43,7 @@ class CrossbarMapper:
         """
         self._graph = graph
         self._allocation = allocate(graph, self._machine(unit, hardware), unit, hardware)
-        return scaled(hardware, unit, self._allocation.chips)
+        return scaled(hardware, self._allocation.chips)
 
     @property
     def allocation(self) -> Allocation | None:
@@ -67,7 +67,7 @@ class CrossbarMapper:
         matrices = matrices_of(operator, tensors)
         if isinstance(matrices, str):
             return cell_work(operator, tensors, unit, hardware, machine, self._held()) or Unmappable(matrices)
-        reason = _refused(matrices, operator, tensors, machine, unit)
+        reason = _refused(matrices, tensors, machine, unit)
         if reason:
             return Unmappable(reason)
         allocation = self._allocation
@@ -94,9 +94,7 @@ class CrossbarMapper:
         return self._machines[unit.name]
 
 
-def _refused(
-    matrices: tuple[Matrix, ...], operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, unit: ComputeUnit
-) -> str:  # fmt: skip
+def _refused(matrices: tuple[Matrix, ...], tensors: Mapping[str, Tensor], machine: Machine, unit: ComputeUnit) -> str:
     """Why arrays cannot run the products; empty if they can."""
     reading = machine.reading
     for matrix in matrices:
@@ -150,9 +148,7 @@ class _Job:
             self.array_cycles, self.turns, vector_cycles_of, loads, writes, self.passes, self.writes, self.weights, self.crossing,
             (self.read, self.written), self.actions, tuple(self.notes),
         )  # fmt: skip
-        first = matrices[0]
-        name = self._name(first)
-        alternative = alternative_of(name, work, unit, vector, self.machine.chip_link, self.hardware)
+        alternative = alternative_of(self._name(matrices[0]), work, unit, vector, self.machine.chip_link, self.hardware)
         macs = operator.macs
         return MappedOperator(
             operator.name,

@@ -52,24 +52,12 @@ def cell_work(
     Args:
         held: the matrices in arrays; those as wide as the gates are taken to make them.
     """
-    kind = str(operator.attributes.get("cell", ""))
     vector = vector_unit(unit, hardware)
-    if kind not in GATE_FUNCTIONS or len(operator.nests) != 1 or vector is None:
+    if vector is None or not _converts(operator, tensors, machine, held):
         return None
-    nest = operator.nests[0]
-    functions = {**GATE_FUNCTIONS[kind], **STATE_FUNCTIONS[kind]}
-    gates = {operand.tensor for operand in nest.reads[: 4 if kind == "LSTM" else 1]}
-    if not functions.keys() <= machine.functions or len(gates) != 1:
-        return None
-    width = tensors[next(iter(gates))].shape[-1]
-    makers = [(matrix, layout) for matrix, layout in held if matrix.n == width]
-    if not makers or not all(whole_sums(matrix, layout, machine) for matrix, layout in makers):
-        return None
-    counts: dict[str, int] = {}
-    for part in (GATE_FUNCTIONS[kind], STATE_FUNCTIONS[kind]):
-        for function, times in part.items():
-            counts[function] = counts.get(function, 0) + times
-    left = max(0, nest.vector_ops - sum(OPERATIONS[function] * times for function, times in counts.items()))
+    kind, nest = _cell(operator), operator.nests[0]
+    done = [*GATE_FUNCTIONS[kind].items(), *STATE_FUNCTIONS[kind].items()]
+    left = max(0, nest.vector_ops - sum(OPERATIONS[function] * times for function, times in done))
     name = vector_format(nest_format(nest, tensors, operator.internal), vector)
     assert name is not None
     digital = vector_cycles(nest, name, vector, hardware, cost=float(left)) if left else 0.0
@@ -88,6 +76,24 @@ def cell_work(
     )
 
 
+def _cell(operator: Operator) -> str:
+    """``LSTM``, ``GRU`` or ``RNN`` of a recurrent cell; empty of any other operator."""
+    return str(operator.attributes.get("cell", ""))
+
+
+def _converts(operator: Operator, tensors: Mapping[str, Tensor], machine: Machine, held: Iterable[tuple[Matrix, Layout]]) -> bool:
+    """Whether an operator is a cell whose gates come from one product, and converters compute all of its functions."""
+    kind = _cell(operator)
+    if kind not in GATE_FUNCTIONS or len(operator.nests) != 1:
+        return False
+    gates = {operand.tensor for operand in operator.nests[0].reads[: 4 if kind == "LSTM" else 1]}
+    if not {*GATE_FUNCTIONS[kind], *STATE_FUNCTIONS[kind]} <= machine.functions or len(gates) != 1:
+        return False
+    width = tensors[next(iter(gates))].shape[-1]
+    makers = [(matrix, layout) for matrix, layout in held if matrix.n == width]
+    return bool(makers) and all(whole_sums(matrix, layout, machine) for matrix, layout in makers)
+
+
 def state_conversions(
     graph: OperatorGraph, unit: ComputeUnit, hardware: Hardware, machine: Machine, held: Iterable[tuple[Matrix, Layout]]
 ) -> Iterator[tuple[str, int, int]]:
@@ -95,15 +101,14 @@ def state_conversions(
 
     The state goes through the converters of the arrays that hold the gates' weights, which meanwhile convert nothing else.
     """
-    if not machine.functions:
+    if not machine.functions or vector_unit(unit, hardware) is None:
         return
     held = tuple(held)
     made: dict[str, str] = {}
     for operator, holder, times in graph.walk():
         source = made.get(operator.inputs[0], operator.name) if operator.kind == "view" else operator.name
         made.update(dict.fromkeys(operator.outputs, source))
-        kind = str(operator.attributes.get("cell", ""))
-        if not STATE_FUNCTIONS.get(kind) or cell_work(operator, holder.tensors, unit, hardware, machine, held) is None:
+        if not STATE_FUNCTIONS.get(_cell(operator)) or not _converts(operator, holder.tensors, machine, held):
             continue
         nest, state = operator.nests[0], holder.tensors[operator.inputs[-1]]
         pace, _ = converted(nest.points, state.format.bits, state, machine)

@@ -10,13 +10,14 @@ are busy).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
+from hwspecs.crossbar import KIND
 from hwspecs.hardware import ComputeUnit, Hardware
 from hwspecs.vocabulary.records import dataclass
 from mappings.crossbar.costs import array_area, full_array, product_energy
-from mappings.crossbar.machine import KIND, machine_of
+from mappings.crossbar.machine import machine_of
+from mappings.crossbar.timing import pace_of
 
 STATIC = "static"
 
@@ -77,8 +78,7 @@ def peak_of(unit: ComputeUnit, hardware: Hardware) -> Peak:
     """
     machine = machine_of(unit, hardware)
     layout, matrix = full_array(machine)
-    seconds, _ = machine.reading.product_s(matrix.input_format.bits, layout.deepest, layout.widest)
-    interval = max(1, ceil(seconds * hardware.clock_hz * (1 - 1e-12))) / hardware.clock_hz
+    interval = pace_of(matrix, layout, machine).interval / hardware.clock_hz
     operations = 2.0 * machine.rows * matrix.n * machine.arrays
     power = {name: joules * machine.arrays / interval for name, joules in product_energy(machine, layout, matrix).items()}
     area = {name: mm2 * machine.arrays for name, mm2 in array_area(machine).items()}

@@ -18,9 +18,9 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
+from hwspecs.crossbar import KIND
 from hwspecs.vocabulary.records import dataclass
 from mappings.crossbar.buffers import Rooms
-from mappings.crossbar.machine import KIND
 from mappings.crossbar.rows import Window, rows_of, windows_of
 from mappings.crossbar.work import ARRAYS
 from mappings.dataflow import LINK, PORT, Alternative, Edge, MappedOperator, Segment, Stage, Transfer

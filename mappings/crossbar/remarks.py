@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hwspecs.crossbar import RAMPS
+from hwspecs.crossbar import KIND, RAMPS
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.crossbar.allocation import Allocation
-from mappings.crossbar.machine import ADC, DAC, KIND, Machine
+from mappings.crossbar.machine import ADC, DAC, Machine
 from mappings.crossbar.slicing import Layout, Matrix, bits_needed, layout_of
 from mappings.mapping import several
 

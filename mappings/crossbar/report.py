@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hwspecs.building import memory_of_cores
+from hwspecs.building import memory_of_cores, unit_of_cores
 from hwspecs.hardware import ComputeUnit, Hardware
 from mappings.crossbar.allocation import Allocation
 from mappings.crossbar.machine import ADC
@@ -18,19 +18,11 @@ WRITTEN = "what is written during the run"
 """What the arrays that are written during a run are called among the layers."""
 
 
-def scaled(hardware: Hardware, unit: ComputeUnit, chips: int) -> Hardware:
+def scaled(hardware: Hardware, chips: int) -> Hardware:
     """``hardware`` as ``chips`` chips around one off-chip memory: everything else is there as many times."""
     if chips == 1:
         return hardware
-    units = {
-        name: replace(
-            item,
-            count=item.count * chips,
-            rates={key: rate * chips for key, rate in item.rates.items()},
-            vector_rates={key: rate * chips for key, rate in item.vector_rates.items()},
-        )
-        for name, item in hardware.units.items()
-    }
+    units = {name: replace(unit_of_cores(item, chips), count=item.count * chips) for name, item in hardware.units.items()}
     specials = {name: {**part, "count": float(part.get("count", 1)) * chips} for name, part in hardware.specials.items()}
     return replace(
         hardware,
@@ -92,7 +84,7 @@ def in_memory(
         "busiest": shared[0],
         "busiest_cycles": shared[1],
         "converting": convert / read if read else 0.0,
-        "peak": {**peak.as_dict(), "power_by_component": dict(peak.power_w), "area_by_component": dict(peak.area_mm2)},
+        "peak": peak.as_dict(),
         "area_mm2": dict(peak.area_mm2),
         "layers": tuple(layers),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwspecs.vocabulary.records import dataclass
-from workloads.graph import Axis, Nest, Operand, Operator, Tensor
+from workloads.graph import Nest, Operand, Operator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def _window(nest: Nest, operand: Operand, operator: Operator, tensors: Mapping[s
     dim = _row_dim(written, target, results)
     axis = operand.axes[place]
     steps = dict(axis.terms)
-    if dim is None or steps.get(dim, 0) < 1 or any(dim in other.dims for other in _others(operand, place)):
+    elsewhere = {name for number, other in enumerate(operand.axes) if number != place for name, _ in other.terms}
+    if dim is None or steps.get(dim, 0) < 1 or dim in elsewhere:
         return whole
     size = 1 + sum(step * (extent - 1) for name, extent in nest.dims if name != dim and (step := steps.get(name, 0)) > 0)
     if any(step < 0 for step in steps.values()):
@@ -95,14 +96,3 @@ def _row_dim(written: Operand, target: Tensor, results: int) -> str | None:
         return None
     axis = written.axes[place]
     return axis.terms[0][0] if len(axis.terms) == 1 and axis.terms[0][1] == 1 and axis.offset == 0 else None
-
-
-def _others(operand: Operand, place: int) -> list[_Dims]:
-    return [_Dims(axis) for number, axis in enumerate(operand.axes) if number != place]
-
-
-class _Dims:
-    """Dimensions of one axis."""
-
-    def __init__(self, axis: Axis) -> None:
-        self.dims = {dim for dim, _ in axis.terms}

@@ -51,17 +51,17 @@ def alternative_of(name: str, work: Work, unit: ComputeUnit, vector: ComputeUnit
     place = chip.name if chip is not None else unit.name
     loaded, stored = sum(work.loads.values()), sum(work.stores.values())
     buffered = ceil((sum(work.buffer) + loaded + stored) * hardware.clock_hz / chip.bandwidth_bytes_per_s) if chip is not None else 0
-    array_cycles = max(work.array_cycles * 1, 1)
+    array_cycles = max(work.array_cycles, 1)
     fitting = 0 if chip is None else -(-4 * (loaded + stored) // max(1, chip.size_bytes))  # two tiles in a half of the memory
     tiles = max(1, min(max(TILES, fitting), work.turns))
     held = 0 if chip is None else (2 if chip.double_buffered else 1) * -(-(loaded + stored) // tiles)
-    again = work.passes > 1 and chip is not None and held + loaded > chip.size_bytes // 2
+    again = work.passes if chip is not None and held + loaded > chip.size_bytes // 2 else 1  # times that the vectors come in
     stages: list[Stage] = []
     edges: list[Edge] = []
     chain: list[tuple[str, int]] = []
     if loaded:
-        firings = tiles * (work.passes if again else 1)
-        loads = {tensor: size * (work.passes if again else 1) for tensor, size in work.loads.items()}
+        firings = tiles * again
+        loads = {tensor: size * again for tensor, size in work.loads.items()}
         stages.append(Stage(LOAD, PORT + dram.name, even(loads, firings, dram.name, place)))
         chain.append((LOAD, firings))
     if work.crossing_cycles and link:
@@ -85,7 +85,7 @@ def alternative_of(name: str, work: Work, unit: ComputeUnit, vector: ComputeUnit
         for action, size in ((f"{chip.name}.read.byte", read + stored), (f"{chip.name}.write.byte", written + loaded)):
             actions[action] = actions.get(action, 0.0) + float(size)
     rate = dram.achieved_bandwidth(float("inf")) / hardware.clock_hz
-    moved = ceil((loaded * (work.passes if again else 1) + stored + sum(work.weights.values())) / rate)
+    moved = ceil((loaded * again + stored + sum(work.weights.values())) / rate)
     breakdown = {
         "arrays": array_cycles, "buffer": buffered, "vector": work.vector_cycles, "write": work.write_cycles * work.passes,
         "between chips": work.crossing_cycles, f"memory {dram.name}": moved,
